@@ -1,0 +1,137 @@
+/* core.c: is the shim there, and did its core do what the scenario announced? */
+#define _GNU_SOURCE /* RTLD_DEFAULT */
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static struct {
+    long sealed, opened;              /* announced */
+    int minimum;                      /* … as minimums */
+    long unknown_key, tampered, maybe;
+    int refused;                      /* the three above are to be checked */
+    int unused;                       /* the core is not to be used at all */
+} want;
+
+void ts_expect_core(long sealed, long opened)
+{
+    want.sealed += sealed;
+    want.opened += opened;
+}
+
+void ts_expect_core_min(long sealed, long opened)
+{
+    want.minimum = 1;
+    want.sealed += sealed;
+    want.opened += opened;
+}
+
+void ts_expect_refused(long unknown_key, long tampered, long maybe)
+{
+    want.refused = 1;
+    want.unknown_key += unknown_key;
+    want.tampered += tampered;
+    want.maybe += maybe;
+}
+
+void ts_expect_core_unused(void)
+{
+    want.unused = 1;
+}
+
+int ts_shim_expected(void)
+{
+    const char *s = getenv("TS_EXPECT_SHIM");
+
+    return s != NULL && strcmp(s, "1") == 0;
+}
+
+/* POSIX lets a dlsym() result be a function; ISO C wants it said this way. */
+typedef int (*get_stats_fn)(struct ticketshim_stats *, size_t);
+typedef const char *(*version_fn)(void);
+
+static get_stats_fn find_get_stats(void)
+{
+    get_stats_fn fn;
+    void *p = dlsym(RTLD_DEFAULT, "ticketshim_get_stats");
+
+    memcpy(&fn, &p, sizeof(fn));
+    return fn;
+}
+
+static version_fn find_version(void)
+{
+    version_fn fn;
+    void *p = dlsym(RTLD_DEFAULT, "ticketshim_version");
+
+    memcpy(&fn, &p, sizeof(fn));
+    return fn;
+}
+
+void ts_stats(struct ticketshim_stats *out)
+{
+    get_stats_fn get = find_get_stats();
+
+    memset(out, 0, sizeof(*out));
+    if (get != NULL && get(out, sizeof(*out)) != 1)
+        ts_diag("core: ticketshim_get_stats() did not return 1");
+}
+
+static int compare(const char *what, uint64_t got, long expected, int minimum)
+{
+    if (minimum ? got >= (uint64_t)expected : got == (uint64_t)expected)
+        return 0;
+    ts_diag("core: %s is %llu, expected %s%ld", what, (unsigned long long)got,
+            minimum ? "at least " : "", expected);
+    return 1;
+}
+
+int ts_core_check(void)
+{
+    struct ticketshim_stats s;
+    version_fn version = find_version();
+    uint64_t tampered;
+    int bad = 0;
+
+    if (!ts_shim_expected()) {
+        if (version == NULL)
+            return 0;
+        ts_diag("core: ticketshim %s is loaded in a stock run", version());
+        return 1;
+    }
+    if (version == NULL || find_get_stats() == NULL) {
+        ts_diag("core: TS_EXPECT_SHIM=1, but ticketshim is not loaded");
+        return 1;
+    }
+    ts_stats(&s);
+    ts_diag("core: ticketshim %s: sealed %llu, opened %llu, renewed %llu, "
+            "refused: unknown %llu, mac %llu, malformed %llu, other %llu, "
+            "failures %llu", version(), (unsigned long long)s.sealed,
+            (unsigned long long)s.opened, (unsigned long long)s.renewed,
+            (unsigned long long)s.refused_unknown_key,
+            (unsigned long long)s.refused_bad_mac,
+            (unsigned long long)s.refused_malformed,
+            (unsigned long long)(s.refused_expired + s.refused_binding
+                                 + s.refused_too_old + s.refused_no_sid_ctx),
+            (unsigned long long)s.failures);
+    if (want.sealed == 0 && want.opened == 0 && !want.unused) {
+        ts_diag("core: the scenario never said what the core should do");
+        bad++;
+    }
+    bad += compare("sealed", s.sealed, want.sealed, want.minimum);
+    bad += compare("opened", s.opened, want.opened, want.minimum);
+    if (want.refused) {
+        bad += compare("refused_unknown_key", s.refused_unknown_key,
+                       want.unknown_key, 0);
+        tampered = s.refused_bad_mac + s.refused_malformed;
+        bad += compare("refused_bad_mac + refused_malformed", tampered,
+                       want.tampered, 1);
+        if (tampered > (uint64_t)(want.tampered + want.maybe)) {
+            ts_diag("core: and at most %ld", want.tampered + want.maybe);
+            bad++;
+        }
+    }
+    bad += compare("failures", s.failures, 0, 0);
+    return bad;
+}

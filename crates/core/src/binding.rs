@@ -1,0 +1,186 @@
+//! Where a ticket may be used: the binding that goes into the derivation of its AES key.
+//!
+//! libssl isolates contexts by giving each a random ticket key. Keys that are shared on purpose need something else
+//! to do that, or a ticket from a virtual host without client certificates opens the one next door that demands them
+//! (CVE-2025-23419, CVE-2025-23048). So a ticket opens only where everything below is the same as where it was sealed.
+//!
+//! The encoding is injective: fixed label, then every field as `tag[1] ‖ length[4, big-endian] ‖ bytes`, hashed with
+//! SHA-256. What belongs to the context does not change between connections, so it is hashed once ([`Context::digest`])
+//! and the result takes part in the hash of each connection ([`Binding::new`]).
+
+use sha2::{Digest, Sha256};
+
+/// The digest that is bound into a ticket's key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Binding(pub [u8; 32]);
+
+/// Protocol that a connection speaks. Versions never mix: a TLS 1.2 ticket offered as a TLS 1.3 identity is unknown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Protocol {
+    /// The family.
+    pub family: Family,
+    /// The version as on the wire (`0x0303` is TLS 1.2, `0xfefd` is DTLS 1.2).
+    pub version: u16,
+}
+
+/// What carries the records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// TLS over a stream.
+    Tls = 1,
+    /// DTLS over datagrams.
+    Dtls = 2,
+    /// TLS 1.3 inside QUIC.
+    Quic = 3,
+}
+
+/// Which server the peer asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Server<'a> {
+    /// The host name of the server_name extension (RFC 6066 section 3), in any case; a trailing dot is not part of it.
+    Name(&'a [u8]),
+    /// Without a name: SHA-256 of the DER SubjectPublicKeyInfo of the server's certificate.
+    PublicKey([u8; 32]),
+    /// Neither (no certificate either, as with raw PSK; or the mode leaves it out).
+    Unnamed,
+}
+
+/// What of an `SSL_CTX` decides who may come in.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// `SSL_CTX_set_session_id_context`.
+    pub session_id_context: &'a [u8],
+    /// `SSL_CTX_get_verify_mode`.
+    pub verify_mode: u32,
+    /// Each DER name of the client CA list, in its order.
+    pub client_ca_names: &'a [&'a [u8]],
+    /// A random id of this very context in mode `context`, empty otherwise.
+    pub id: &'a [u8],
+}
+
+/// [`Context`], hashed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ContextDigest(pub [u8; 32]);
+
+impl Context<'_> {
+    /// The context's part of the binding.
+    pub fn digest(&self) -> ContextDigest {
+        let mut h = Hasher::new(b"ticketshim v1 context");
+        h.field(1, self.session_id_context);
+        h.field(2, &self.verify_mode.to_be_bytes());
+        for name in self.client_ca_names {
+            h.field(3, name);
+        }
+        h.field(4, self.id);
+        ContextDigest(h.finish())
+    }
+}
+
+impl Binding {
+    /// The binding of a connection: protocol, server, and the context that the connection started on (`None` where the
+    /// mode leaves the context out).
+    pub fn new(protocol: Protocol, server: Server<'_>, context: Option<&ContextDigest>) -> Self {
+        let mut h = Hasher::new(b"ticketshim v1 binding");
+        let version = protocol.version.to_be_bytes();
+        h.field(1, &[protocol.family as u8, version[0], version[1]]);
+        match server {
+            Server::Name(name) => h.name(name),
+            Server::PublicKey(digest) => h.field(3, &digest),
+            Server::Unnamed => {}
+        }
+        if let Some(context) = context {
+            h.field(4, &context.0);
+        }
+        Self(h.finish())
+    }
+}
+
+struct Hasher(Sha256);
+
+impl Hasher {
+    fn new(label: &[u8]) -> Self {
+        let mut h = Self(Sha256::new());
+        h.field(0, label);
+        h
+    }
+
+    fn start(&mut self, tag: u8, len: usize) {
+        // No field comes near 4 GiB (the longest are names of at most 65,535 bytes); saturating keeps that a fact.
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.0.update([tag]);
+        self.0.update(len.to_be_bytes());
+    }
+
+    fn field(&mut self, tag: u8, bytes: &[u8]) {
+        self.start(tag, bytes.len());
+        self.0.update(bytes);
+    }
+
+    /// DNS names are compared without case (RFC 6066 section 3, RFC 4343); the dot that some clients leave at the end
+    /// is not part of a HostName (RFC 6066) and is dropped, so that both spellings name the same server.
+    fn name(&mut self, name: &[u8]) {
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        self.start(2, name.len());
+        for chunk in name.chunks(64) {
+            let mut lower = [0u8; 64];
+            let lower = &mut lower[..chunk.len()];
+            lower.copy_from_slice(chunk);
+            lower.make_ascii_lowercase();
+            self.0.update(&*lower);
+        }
+    }
+
+    fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TLS13: Protocol = Protocol { family: Family::Tls, version: 0x0304 };
+    const TLS12: Protocol = Protocol { family: Family::Tls, version: 0x0303 };
+
+    fn context<'a>(sid: &'a [u8], verify_mode: u32, cas: &'a [&'a [u8]]) -> ContextDigest {
+        Context { session_id_context: sid, verify_mode, client_ca_names: cas, id: b"" }.digest()
+    }
+
+    #[test]
+    fn every_field_counts() {
+        let base = context(b"s", 0, &[]);
+        let all = [
+            Binding::new(TLS13, Server::Name(b"a.example"), Some(&base)),
+            Binding::new(TLS13, Server::Name(b"b.example"), Some(&base)),
+            Binding::new(TLS12, Server::Name(b"a.example"), Some(&base)),
+            Binding::new(Protocol { family: Family::Quic, ..TLS13 }, Server::Name(b"a.example"), Some(&base)),
+            Binding::new(TLS13, Server::Unnamed, Some(&base)),
+            Binding::new(TLS13, Server::Name(b""), Some(&base)),
+            Binding::new(TLS13, Server::PublicKey([1; 32]), Some(&base)),
+            Binding::new(TLS13, Server::Name(&[1; 32]), Some(&base)),
+            Binding::new(TLS13, Server::Name(b"a.example"), None),
+            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"s", 1, &[]))),
+            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"t", 0, &[]))),
+            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"s", 0, &[b"ab", b"c"]))),
+            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"s", 0, &[b"a", b"bc"]))),
+            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"s", 0, &[b"abc"]))),
+            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"s", 0, &[b"abc", b""]))),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            for (j, b) in all[..i].iter().enumerate() {
+                assert_ne!(a, b, "{i} and {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn case_and_trailing_dot_name_the_same_server() {
+        let bind = |name| Binding::new(TLS13, Server::Name(name), None);
+        assert_eq!(bind(b"Example.ORG"), bind(b"example.org"));
+        assert_eq!(bind(b"example.org."), bind(b"example.org"));
+        assert_ne!(bind(b"example.org.."), bind(b"example.org"));
+        let long = [b'X'; 255];
+        assert_eq!(bind(&long), bind(&[b'x'; 255]));
+        assert_ne!(bind(&long), bind(&[b'x'; 254]));
+    }
+}

@@ -1,0 +1,100 @@
+//! Sealing and opening.
+//!
+//! In a live server libssl frames the ticket and computes the HMAC itself, so it calls only the inner half,
+//! [`seal_body`] and [`open_body`], through the cipher that the border gives it. [`seal`] and [`open`] do the whole
+//! ticket by themselves: for `ticketshim inspect`, for tests, and as the reference that the live path is held to.
+//!
+//! Order on opening: key name, HMAC, and only then the AES key is derived. Junk costs one HMAC and derives nothing.
+//! The HMAC says *we sealed it*, the AES-GCM tag says *for this place*: the binding goes into the AES key alone, so a
+//! ticket whose HMAC fits and whose tag does not was sealed by us for somewhere else, and can be counted as that.
+
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::{Aes256Gcm, Tag};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use crate::binding::Binding;
+use crate::derive::{EpochKeys, Secret, ticket_key};
+use crate::format::{FullHandshake, HEADER_LEN, MAC_LEN, Refusal, Salt, TAG_LEN, Ticket};
+
+/// Seals `body` (header and session DER) in place and gives the tag.
+///
+/// `salt` must never have been used with this `root` before (see [`crate::salt`]).
+pub fn seal_body(root: &Secret, salt: &Salt, binding: &Binding, body: &mut [u8]) -> Option<[u8; TAG_LEN]> {
+    let tag = cipher(root, salt, binding).encrypt_inout_detached(&salt.nonce().into(), b"", body.into()).ok()?;
+    Some(tag.into())
+}
+
+/// Opens `body` (header and session DER) in place. On failure `body` is left undecrypted or erased.
+///
+/// # Errors
+/// [`Refusal::Binding`]: its HMAC has been checked, so a wrong tag means another place.
+pub fn open_body(
+    root: &Secret,
+    salt: &Salt,
+    binding: &Binding,
+    body: &mut [u8],
+    tag: &[u8; TAG_LEN],
+) -> Result<(), Refusal> {
+    cipher(root, salt, binding)
+        .decrypt_inout_detached(&salt.nonce().into(), b"", body.into(), &Tag::from(*tag))
+        .map_err(|_| Refusal::Binding)
+}
+
+/// A whole ticket from a session's DER.
+pub fn seal(keys: &EpochKeys, salt: &Salt, binding: &Binding, time: FullHandshake, der: &[u8]) -> Option<Vec<u8>> {
+    let mut ticket = Vec::with_capacity(der.len() + crate::format::OVERHEAD);
+    ticket.extend_from_slice(&keys.name.0);
+    ticket.extend_from_slice(&salt.0);
+    let body = ticket.len();
+    ticket.extend_from_slice(&time.to_bytes());
+    ticket.extend_from_slice(der);
+    let tag = seal_body(&keys.root, salt, binding, &mut ticket[body..])?;
+    ticket.extend_from_slice(&tag);
+    let mac = mac(&keys.mac, &ticket)?.finalize().into_bytes();
+    ticket.extend_from_slice(&mac);
+    Some(ticket)
+}
+
+/// What an opened ticket holds.
+pub struct Opened {
+    /// When the peer last made a full handshake.
+    pub time: FullHandshake,
+    /// The session as libssl writes it (`i2d_SSL_SESSION`). Holds the master secret: the caller erases it.
+    pub der: Vec<u8>,
+}
+
+/// Verifies and opens a whole ticket with the keys that its name leads to.
+///
+/// # Errors
+/// [`Refusal::BadMac`] or [`Refusal::Binding`].
+pub fn open(keys: &EpochKeys, binding: &Binding, ticket: &Ticket<'_>) -> Result<Opened, Refusal> {
+    verify_mac(keys, ticket)?;
+    let (body, tag) = ticket.sealed.split_last_chunk::<TAG_LEN>().ok_or(Refusal::Malformed)?;
+    let mut der = body.to_vec();
+    open_body(&keys.root, &ticket.salt, binding, &mut der, tag)?;
+    let header: [u8; HEADER_LEN] = der.first_chunk().copied().ok_or(Refusal::Malformed)?;
+    der.copy_within(HEADER_LEN.., 0);
+    der.truncate(der.len() - HEADER_LEN);
+    Ok(Opened { time: FullHandshake::from_bytes(header), der })
+}
+
+/// Whether the ticket was sealed under these keys, wherever it may be used.
+///
+/// # Errors
+/// [`Refusal::BadMac`].
+pub fn verify_mac(keys: &EpochKeys, ticket: &Ticket<'_>) -> Result<(), Refusal> {
+    let mac = mac(&keys.mac, ticket.authenticated).ok_or(Refusal::BadMac)?;
+    mac.verify_slice(ticket.mac).map_err(|_| Refusal::BadMac)
+}
+
+fn mac(key: &Secret, message: &[u8]) -> Option<Hmac<Sha256>> {
+    const { assert!(MAC_LEN == 32) }
+    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key.expose()).ok()?;
+    mac.update(message);
+    Some(mac)
+}
+
+fn cipher(root: &Secret, salt: &Salt, binding: &Binding) -> Aes256Gcm {
+    Aes256Gcm::new(ticket_key(root, salt.instance(), binding).expose().into())
+}
