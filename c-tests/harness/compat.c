@@ -20,6 +20,11 @@ int ts_new_session_ticket(SSL *ssl)
     return SSL_new_session_ticket(ssl);
 }
 
+void ts_raise_foreign_error(void)
+{
+    ERR_raise(ERR_LIB_USER, ERR_R_PASSED_INVALID_ARGUMENT);
+}
+
 #else
 
 int ts_have_new_session_ticket(void)
@@ -33,7 +38,18 @@ int ts_new_session_ticket(SSL *ssl)
     return -1;
 }
 
+void ts_raise_foreign_error(void)
+{
+    ERR_put_error(ERR_LIB_USER, 0, ERR_R_PASSED_INVALID_ARGUMENT, __FILE__,
+                  __LINE__);
+}
+
 #endif
+
+int ts_null_ctx_checks_lists(void)
+{
+    return OPENSSL_VERSION_NUMBER < 0x30200000L;
+}
 
 /* ---- an application's own key callback -------------------------------------- */
 

@@ -31,13 +31,17 @@ static ts_side *side_of(ts_conn *c, const SSL *ssl)
 static void on_info(const SSL *ssl, int where, int ret)
 {
     ts_conn *c = ts_conn_of(ssl);
+    ts_side *side;
 
     if (c == NULL || (where & SSL_CB_ALERT) == 0 || (ret >> 8) != SSL3_AL_FATAL)
         return;
-    if (where & SSL_CB_WRITE)
-        side_of(c, ssl)->alert_sent = ret & 0xff;
-    else
-        side_of(c, ssl)->alert_received = ret & 0xff;
+    side = side_of(c, ssl);
+    if ((where & SSL_CB_WRITE) == 0) {
+        side->alert_received = ret & 0xff;
+        return;
+    }
+    side->alerted_first = c->client.alert_sent < 0 && c->server.alert_sent < 0;
+    side->alert_sent = ret & 0xff;
 }
 
 /*
@@ -124,8 +128,17 @@ ts_conn *ts_conn_new(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer)
     SSL_set_msg_callback(s, on_message);
     SSL_set_msg_callback_arg(s, c);
     SSL_set_connect_state(s);
-    if (offer != NULL && SSL_set_session(s, offer) != 1)
-        ts_bail("cannot offer a session");
+    if (offer != NULL) {
+        /*
+         * libssl spoils a session that was offered to a server that failed,
+         * and in TLS 1.3 one that was used. A copy keeps `offer` good.
+         */
+        SSL_SESSION *copy = ts_der_copy(offer);
+
+        if (SSL_set_session(s, copy) != 1)
+            ts_bail("cannot offer a session");
+        SSL_SESSION_free(copy);
+    }
 
     s = new_ssl(server, c, c->to_server, c->to_client);
     init_side(&c->server, s);
@@ -149,6 +162,8 @@ void ts_conn_free(ts_conn *c)
     SSL_free(c->server.ssl);
     BIO_free(c->to_server);
     BIO_free(c->to_client);
+    SSL_SESSION_free(c->psk);
+    free(c->psk_id);
     free(c);
 }
 
@@ -258,6 +273,12 @@ ts_conn *ts_connect(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer)
     return c;
 }
 
+ts_conn *ts_connect_aborting(SSL_CTX *server, SSL_CTX *client,
+                             SSL_SESSION *offer)
+{
+    return ts_connect(server, client, offer);
+}
+
 SSL_SESSION *ts_session(const ts_conn *c)
 {
     SSL_SESSION *ss = c->n_sessions > 0 ? c->session[c->n_sessions - 1] : NULL;
@@ -310,8 +331,8 @@ const char *ts_alert_name(int alert)
 const char *ts_outcome(const ts_conn *c)
 {
     static char text[128];
-    const ts_side *who = c->server.alert_sent >= 0 ? &c->server
-        : c->client.alert_sent >= 0 ? &c->client : NULL;
+    const ts_side *who = c->server.alerted_first ? &c->server
+        : c->client.alerted_first ? &c->client : NULL;
 
     if (who != NULL)
         BIO_snprintf(text, sizeof(text), "failed, %s sent %s",

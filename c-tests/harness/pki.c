@@ -45,7 +45,8 @@ ts_cert *ts_cert_new(const char *cn, const ts_cert *issuer, int flags)
     ts_cert *c = ts_xmalloc(sizeof(*c));
     X509_NAME *name = X509_NAME_new();
     X509 *x = X509_new();
-    char san[128];
+    char san[4096];
+    int used;
 
     c->x509 = x;
     c->key = new_key(flags & TS_CERT_RSA);
@@ -62,7 +63,10 @@ ts_cert *ts_cert_new(const char *cn, const ts_cert *issuer, int flags)
                                 : name) != 1
         || X509_set_pubkey(x, c->key) != 1)
         ts_bail("cannot make a certificate");
-    BIO_snprintf(san, sizeof(san), "DNS:%s", cn);
+    used = BIO_snprintf(san, sizeof(san), "DNS:%s", cn);
+    for (int i = 0; (flags & TS_CERT_BIG) && i < 95; i++)
+        used += BIO_snprintf(san + used, sizeof(san) - (size_t)used,
+                             ",DNS:one-of-many-names-%03d.%s.example", i, cn);
     add_ext(x, issuer != NULL ? issuer->x509 : x, NID_basic_constraints,
             flags & TS_CERT_CA ? "critical,CA:TRUE" : "CA:FALSE");
     add_ext(x, issuer != NULL ? issuer->x509 : x, NID_subject_alt_name, san);

@@ -37,8 +37,10 @@
 
 #if defined(__GNUC__)
 # define TS_PRINTF(f, a) __attribute__((format(printf, f, a)))
+# define TS_NOINLINE __attribute__((noinline))
 #else
 # define TS_PRINTF(f, a)
+# define TS_NOINLINE
 #endif
 
 /* ---- TAP (tap.c) ------------------------------------------------------- */
@@ -160,6 +162,7 @@ typedef struct ts_cert {
 
 #define TS_CERT_CA  1   /* may sign others */
 #define TS_CERT_RSA 2   /* RSA-2048 instead of P-256 */
+#define TS_CERT_BIG 4   /* padded with names to more than 3 KB */
 
 /*
  * A new key and a certificate for `cn` (also as DNS name), signed by `issuer`
@@ -256,6 +259,7 @@ typedef struct ts_side {
     int resumed;            /* SSL_session_reused(), when done */
     int alert_sent;         /* last fatal alert, SSL_AD_…; -1: none */
     int alert_received;
+    int alerted_first;      /* this side's alert was the connection's first */
     unsigned long err;      /* first error queue entry found after any call,
                                also a successful one; 0: always empty */
     unsigned long last_err; /* the newest such entry */
@@ -269,11 +273,15 @@ typedef struct ts_conn {
     SSL_SESSION *session[TS_MAX_SESSIONS]; /* one per ticket (1.3); 1.2: the one */
     int n_sessions;
     BIO *to_server, *to_client;            /* what is in flight */
+    SSL_SESSION *psk;                      /* ts_offer_psk()'s */
+    unsigned char *psk_id;
+    size_t psk_id_len;
 } ts_conn;
 
 /*
- * Two SSLs over memory, `offer` (may be NULL) set on the client. Nothing has
- * been sent yet: the scenario may still set up c->client.ssl, c->server.ssl.
+ * Two SSLs over memory, a copy of `offer` (may be NULL) set on the client, so
+ * that one session can be offered again and again. Nothing has been sent yet:
+ * the scenario may still set up c->client.ssl and c->server.ssl.
  */
 ts_conn *ts_conn_new(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer);
 
@@ -289,6 +297,14 @@ void ts_conn_pump(ts_conn *c);
 
 /* ts_conn_new() and ts_conn_handshake(). */
 ts_conn *ts_connect(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer);
+
+/*
+ * ts_connect() to a server whose dec_cb will end the handshake after a ticket
+ * was opened. In TLS 1.3 libssl 3.0.19 loses the decrypted session then (3.0.22
+ * frees it); valgrind.supp forgives that below a function of such a name only.
+ */
+ts_conn *ts_connect_aborting(SSL_CTX *server, SSL_CTX *client,
+                             SSL_SESSION *offer) TS_NOINLINE;
 
 /* Frees it all; the connection is closed in good order, sessions stay valid. */
 void ts_conn_free(ts_conn *c);
@@ -331,11 +347,43 @@ SSL_SESSION *ts_with_cut(SSL_SESSION *ss, size_t len);
 /* i2d + d2i: what an external cache or a file makes of a session. */
 SSL_SESSION *ts_der_copy(SSL_SESSION *ss);
 
+/* ---- several identities in one ClientHello, TLS 1.3 (psk.c) ----------------------- */
+
+/*
+ * The client of `c` also offers `session` as an external PSK under this
+ * identity, behind the ticket that it may offer. Before the handshake. The
+ * identity may be any bytes, also those of another ticket: the server can't
+ * tell, and asks its ticket key. (A client of OpenSSL's offers one ticket.)
+ */
+void ts_offer_psk(ts_conn *c, const unsigned char *id, size_t id_len,
+                  SSL_SESSION *session);
+
+/* A session for an external PSK, for ts_offer_psk() and the server's callback. */
+SSL_SESSION *ts_psk_session(const unsigned char *key, size_t len);
+
+/*
+ * Instead of ts_conn_handshake(), after ts_offer_psk(c, ticket of `session`,
+ * session): makes the client's ClientHello, replaces its last binder with the
+ * one of a real ticket, and gives it to the server, which may so take the
+ * second ticket. It ends there: the client doesn't know of the change. Returns
+ * the identity that the server selected, counted from 0; -1: none.
+ */
+int ts_hello_with_second_ticket(ts_conn *c, SSL_SESSION *session);
+
 /* ---- what depends on OpenSSL's version (compat.c) ----------------------------------- */
 
 /* SSL_new_session_ticket(), or -1 where there is none (1.1.1). */
 int ts_new_session_ticket(SSL *ssl);
 int ts_have_new_session_ticket(void);
+
+/*
+ * SSL_CTX_ctrl() with a NULL context checks a list of signature algorithms;
+ * from OpenSSL 3.2 on it crashes.
+ */
+int ts_null_ctx_checks_lists(void);
+
+/* Puts an entry of somebody else's on the error queue. */
+void ts_raise_foreign_error(void);
 
 /*
  * An application's own ticket keys, by a key callback of its own: a fixed

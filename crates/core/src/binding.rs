@@ -10,6 +10,11 @@
 
 use sha2::{Digest, Sha256};
 
+/// SHA-256 of the bits of a certificate's subjectPublicKey (RFC 5280 section 4.1.2.7).
+pub fn public_key_digest(bits: &[u8]) -> [u8; 32] {
+    Sha256::digest(bits).into()
+}
+
 /// The digest that is bound into a ticket's key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Binding(pub [u8; 32]);
@@ -39,7 +44,7 @@ pub enum Family {
 pub enum Server<'a> {
     /// The host name of the server_name extension (RFC 6066 section 3), in any case; a trailing dot is not part of it.
     Name(&'a [u8]),
-    /// Without a name: SHA-256 of the DER SubjectPublicKeyInfo of the server's certificate.
+    /// Without a name: [`public_key_digest`] of the certificate of the context that the connection started on.
     PublicKey([u8; 32]),
     /// Neither (no certificate either, as with raw PSK; or the mode leaves it out).
     Unnamed,

@@ -15,6 +15,7 @@ pub mod ratchet;
 pub mod ring;
 pub mod salt;
 pub mod seal;
+pub mod session;
 
 pub use binding::Binding;
 pub use format::{KeyName, Refusal, Salt};

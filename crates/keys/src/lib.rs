@@ -1,1 +1,25 @@
-//! x
+//! Where ticketshim's keys, settings and counters come from, and how they are kept.
+//!
+//! The core ([`ticketshim_core`]) knows how keys follow from one another; this crate knows the world: files, clock,
+//! randomness, processes that fork, drop their rights, move into a chroot. It is loaded into other people's servers,
+//! so it starts no thread, keeps no descriptor open, takes no lock on the way to a key, writes nothing to stdout, and
+//! answers every trouble with "no keys just now" (a full handshake) rather than with a failure.
+//!
+//! Read in this order: [`settings`] (what the operator asked for), [`state`] (the file that keys are shared by),
+//! [`store`] (the keys in force), [`counters`]. Below them: `cell` (a value that is replaced while it is read),
+//! `memory` (where secrets live), `fork` (how a child is told from its parent), [`log`], [`clock`], `sys`.
+
+mod cell;
+pub mod clock;
+pub mod counters;
+mod fork;
+mod lock;
+pub mod log;
+mod memory;
+pub mod random;
+mod salt;
+pub mod settings;
+pub mod state;
+pub mod store;
+mod sys;
+mod watch;

@@ -1,0 +1,392 @@
+//! A value that is read by any number of threads while it is replaced, and that is erased once nobody reads it.
+//!
+//! This is what `ArcSwap` does, and two things that it cannot. It runs in processes that fork while another of their
+//! threads is reading: that thread does not exist in the child, so its reference is never given back, and with
+//! reference counts of any kind the old keys would stay in the child's memory for ever. Here each count carries the
+//! **generation** ([`crate::fork`]) of the process that counted, and a count of an ancestor is void. And it needs no
+//! thread-local destructors, which would pin a library that its host unloads.
+//!
+//! Reading is an increment and a decrement of one word; nothing waits for anything. Places are never unmapped while
+//! the cell lives, only erased and used again.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+use crate::memory::Region;
+
+/// Places in a cell: the current value, the one being made, and some that slow readers still hold.
+const PLACES: usize = 6;
+/// In [`Cell::current`]: there is no value.
+const NOWHERE: usize = usize::MAX;
+
+/// See the module.
+pub(crate) struct Cell<T> {
+    places: [Place<T>; PLACES],
+    current: AtomicUsize,
+    holds: PhantomData<T>,
+}
+
+/// A place and what it is in: a [`State`] packed in a word.
+struct Place<T> {
+    state: AtomicU64,
+    value: AtomicPtr<T>,
+}
+
+/// What a place is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Erased, if it ever was used.
+    Empty,
+    /// Holds a value that so many threads of that generation are reading.
+    Live { generation: u32, readers: u32 },
+    /// A thread of that generation is filling or erasing it.
+    Taken { generation: u32 },
+}
+
+impl State {
+    const TAKEN: u32 = u32::MAX;
+
+    fn pack(self) -> u64 {
+        let (generation, low) = match self {
+            // No generation is 0.
+            Self::Empty => (0, 0),
+            Self::Live { generation, readers } => (generation, readers),
+            Self::Taken { generation } => (generation, Self::TAKEN),
+        };
+        u64::from(generation) << 32 | u64::from(low)
+    }
+
+    fn unpack(word: u64) -> Self {
+        match ((word >> 32) as u32, word as u32) {
+            (0, _) => Self::Empty,
+            (generation, Self::TAKEN) => Self::Taken { generation },
+            (generation, readers) => Self::Live { generation, readers },
+        }
+    }
+}
+
+impl<T> Place<T> {
+    fn state(&self) -> State {
+        State::unpack(self.state.load(SeqCst))
+    }
+
+    fn change(&self, from: State, to: State) -> bool {
+        self.state.compare_exchange(from.pack(), to.pack(), SeqCst, SeqCst).is_ok()
+    }
+
+    fn region(&self) -> Option<Region> {
+        NonNull::new(self.value.load(SeqCst)).map(Region::of)
+    }
+
+    /// Erases what is in it, if nobody reads it: a value without readers, or what a thread that is no more left behind.
+    fn retire(&self, generation: u32) {
+        let seen = self.state();
+        let unused = match seen {
+            State::Empty => false,
+            State::Live { generation: theirs, readers } => readers == 0 || theirs != generation,
+            State::Taken { generation: theirs } => theirs != generation,
+        };
+        if unused && self.change(seen, State::Taken { generation }) {
+            self.erase();
+        }
+    }
+
+    /// The end of having taken it, with nothing in it.
+    fn erase(&self) {
+        if let Some(region) = self.region() {
+            // SAFETY: whoever has taken a place has it alone.
+            unsafe { region.erase() };
+        }
+        self.state.store(State::Empty.pack(), SeqCst);
+    }
+}
+
+impl<T: Send + Sync> Cell<T> {
+    /// No value yet.
+    pub(crate) const fn new() -> Self {
+        const { assert!(size_of::<T>() > 0) }
+        Self {
+            places: [const { Place { state: AtomicU64::new(0), value: AtomicPtr::new(ptr::null_mut()) } }; PLACES],
+            current: AtomicUsize::new(NOWHERE),
+            holds: PhantomData,
+        }
+    }
+
+    /// The current value, for as long as the guard lives. A process must not fork and go on to use, in the child, a
+    /// guard from before.
+    pub(crate) fn read(&self, generation: u32) -> Option<Guard<'_, T>> {
+        loop {
+            let at = self.current.load(SeqCst);
+            let place = self.places.get(at)?;
+            let seen = place.state();
+            let State::Live { generation: theirs, readers } = seen else {
+                // Retired since `current` was read, which therefore has moved on.
+                continue;
+            };
+            let before = if theirs == generation { readers } else { 0 };
+            if before < State::TAKEN - 1 && place.change(seen, State::Live { generation, readers: before + 1 }) {
+                let value = NonNull::new(place.value.load(SeqCst))?;
+                return Some(Guard { cell: self, at, generation, value });
+            }
+        }
+    }
+
+    /// Makes a new value out of `blank`, in place, and puts it in force; the one before is erased as soon as nobody
+    /// reads it. False, and nothing changes, if `make` says so or there is no room.
+    ///
+    /// For one thread at a time; others may read.
+    pub(crate) fn replace(&self, generation: u32, blank: T, make: impl FnOnce(&mut T) -> bool) -> bool {
+        self.sweep(generation);
+        let Some(mut taken) = self.take(generation) else { return false };
+        // SAFETY: the place is taken, and has room for a T; what was in it is erased.
+        unsafe { taken.value.write(blank) };
+        // SAFETY: just written, and nobody else's.
+        if !make(unsafe { taken.value.as_mut() }) {
+            return false;
+        }
+        let at = taken.keep();
+        self.current.store(at, SeqCst);
+        self.sweep(generation);
+        true
+    }
+
+    /// Takes the value away: as soon as nobody reads it, it is erased.
+    pub(crate) fn clear(&self, generation: u32) {
+        self.current.store(NOWHERE, SeqCst);
+        self.sweep(generation);
+    }
+
+    /// Erases all that is not current and that nobody reads, and what threads left behind that are no more.
+    pub(crate) fn sweep(&self, generation: u32) {
+        for (at, place) in self.places.iter().enumerate() {
+            if at != self.current.load(SeqCst) {
+                place.retire(generation);
+            }
+        }
+    }
+
+    /// Locks the memory again: for a child of fork.
+    pub(crate) fn lock(&self) {
+        for region in self.places.iter().filter_map(Place::region) {
+            region.lock();
+        }
+    }
+
+    fn take(&self, generation: u32) -> Option<Taken<'_, T>> {
+        let free = |place: &&Place<T>| place.change(State::Empty, State::Taken { generation });
+        let (at, place) = self.places.iter().enumerate().find(|(_, place)| free(place))?;
+        let mut taken = Taken { place, at, generation, value: NonNull::dangling() };
+        taken.value = match NonNull::new(place.value.load(SeqCst)) {
+            Some(value) => value,
+            None => Region::for_a::<T>()?.start(),
+        };
+        place.value.store(taken.value.as_ptr(), SeqCst);
+        Some(taken)
+    }
+}
+
+impl<T> Drop for Cell<T> {
+    fn drop(&mut self) {
+        for region in self.places.iter().filter_map(Place::region) {
+            // SAFETY: `&mut self`: nobody reads or fills it.
+            unsafe { region.release() };
+        }
+    }
+}
+
+/// A place being filled. Dropped, it is erased and free again.
+struct Taken<'a, T> {
+    place: &'a Place<T>,
+    at: usize,
+    generation: u32,
+    value: NonNull<T>,
+}
+
+impl<T> Taken<'_, T> {
+    /// It holds a value now.
+    fn keep(self) -> usize {
+        let at = self.at;
+        self.place.state.store(State::Live { generation: self.generation, readers: 0 }.pack(), SeqCst);
+        std::mem::forget(self);
+        at
+    }
+}
+
+impl<T> Drop for Taken<'_, T> {
+    fn drop(&mut self) {
+        self.place.erase();
+    }
+}
+
+/// A value being read.
+pub(crate) struct Guard<'a, T> {
+    cell: &'a Cell<T>,
+    at: usize,
+    generation: u32,
+    value: NonNull<T>,
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: a place holds the value it was given, unchanged, while it is live and has a reader, which we are.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        let place = &self.cell.places[self.at];
+        while let State::Live { generation, readers } = place.state() {
+            if generation != self.generation {
+                // We are in a child of the process that began to read: that count is void.
+                return;
+            }
+            let left = State::Live { generation, readers: readers - 1 };
+            if place.change(State::Live { generation, readers }, left) {
+                break;
+            }
+        }
+        if self.cell.current.load(SeqCst) != self.at {
+            place.retire(self.generation);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    const HERE: u32 = 1;
+    const CHILD: u32 = 2;
+
+    fn set(cell: &Cell<[u64; 512]>, generation: u32, value: u64) -> bool {
+        cell.replace(generation, [0; 512], |place| {
+            place.fill(value);
+            true
+        })
+    }
+
+    fn get(cell: &Cell<[u64; 512]>, generation: u32) -> Option<u64> {
+        cell.read(generation).map(|v| v[511])
+    }
+
+    /// What the places hold, in force or not.
+    fn bytes_left(cell: &Cell<[u64; 512]>) -> Vec<u64> {
+        let places = cell.places.iter().filter_map(|p| NonNull::new(p.value.load(SeqCst)));
+        // SAFETY: mapped as long as the cell; no other thread uses it in these tests.
+        let mut words: Vec<u64> = places.flat_map(|p| unsafe { p.as_ref() }.iter().copied()).collect();
+        words.retain(|w| *w != 0);
+        words.dedup();
+        words
+    }
+
+    #[test]
+    fn what_was_replaced_is_erased_when_its_last_reader_goes() {
+        let cell = Cell::new();
+        assert!(get(&cell, HERE).is_none());
+        assert!(set(&cell, HERE, 1));
+        let (a, b) = (cell.read(HERE).unwrap(), cell.read(HERE).unwrap());
+        assert!(set(&cell, HERE, 2));
+        assert_eq!((a[0], get(&cell, HERE)), (1, Some(2)));
+        drop(a);
+        assert_eq!(bytes_left(&cell), [1, 2]);
+        drop(b);
+        assert_eq!(bytes_left(&cell), [2]);
+        cell.clear(HERE);
+        assert!(get(&cell, HERE).is_none() && bytes_left(&cell).is_empty());
+    }
+
+    #[test]
+    fn readers_that_do_not_exist_in_a_child_hold_nothing() {
+        let cell = Cell::new();
+        assert!(set(&cell, HERE, 1));
+        std::mem::forget(cell.read(HERE));
+        assert!(set(&cell, HERE, 2));
+        std::mem::forget(cell.read(HERE));
+        assert_eq!(bytes_left(&cell), [1, 2]);
+        assert_eq!(get(&cell, CHILD), Some(2));
+        cell.sweep(CHILD);
+        assert_eq!(bytes_left(&cell), [2]);
+        assert!(set(&cell, CHILD, 3));
+        assert_eq!(bytes_left(&cell), [3]);
+    }
+
+    #[test]
+    fn a_value_that_was_being_made_is_erased_in_a_child() {
+        let cell = Cell::new();
+        assert!(set(&cell, HERE, 1));
+        let mut taken = cell.take(HERE).unwrap();
+        // SAFETY: the place is taken.
+        unsafe { taken.value.as_mut() }.fill(9);
+        std::mem::forget(taken);
+        cell.sweep(HERE);
+        assert_eq!(bytes_left(&cell), [1, 9], "in the process itself its maker is still at it");
+        cell.sweep(CHILD);
+        assert_eq!(bytes_left(&cell), [1]);
+    }
+
+    #[test]
+    fn a_maker_that_fails_or_panics_changes_nothing() {
+        let cell = Cell::new();
+        assert!(set(&cell, HERE, 1));
+        let failed = cell.replace(HERE, [0; 512], |v| {
+            v.fill(8);
+            false
+        });
+        assert!(!failed);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            cell.replace(HERE, [0; 512], |v| {
+                v.fill(8);
+                panic!("as a bug would")
+            })
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(bytes_left(&cell), [1]);
+        assert!(set(&cell, HERE, 2));
+    }
+
+    #[test]
+    fn without_room_the_value_at_hand_stays() {
+        let cell = Cell::new();
+        let mut held = Vec::new();
+        for value in 1..=PLACES as u64 {
+            assert!(set(&cell, HERE, value));
+            held.push(cell.read(HERE).unwrap());
+        }
+        assert!(!set(&cell, HERE, 99));
+        assert_eq!(get(&cell, HERE), Some(PLACES as u64));
+        held.remove(0);
+        assert!(set(&cell, HERE, 99));
+    }
+
+    #[test]
+    fn readers_see_whole_values_only() {
+        let cell = Cell::new();
+        assert!(set(&cell, HERE, 1));
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut last = 0;
+                    while !stop.load(SeqCst) {
+                        let value = cell.read(HERE).unwrap();
+                        assert!(value.iter().all(|w| *w == value[0]) && value[0] >= last);
+                        last = value[0];
+                    }
+                });
+            }
+            for value in 2..5000 {
+                while !set(&cell, HERE, value) {
+                    std::thread::yield_now();
+                }
+            }
+            stop.store(true, SeqCst);
+        });
+        assert_eq!(bytes_left(&cell), [4999]);
+    }
+}

@@ -1,0 +1,153 @@
+//! Lines for the operator: on stderr, prefixed `ticketshim: `, one write(2) each, and only where they are wanted.
+//!
+//! The library is a guest in processes whose descriptor 2 may be anything by now: daemons close it, and the next file
+//! they open takes its place; inetd hands them the connection itself. So a line is written only to what was stderr when
+//! the library was loaded, or to something that looks like a log: a terminal or another device, a pipe, a file opened
+//! for appending. Never to a network connection, and never where writing would wait.
+
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use crate::sys;
+
+/// How much is written. Each level includes the ones before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Level {
+    /// Nothing at all.
+    Off,
+    /// What the operator has to do something about, each thing once.
+    #[default]
+    Warn,
+    /// Also what was loaded, and what changes.
+    Info,
+}
+
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Warn as u8);
+/// What descriptor 2 was at load, mixed into a number; 0 if it was closed.
+static STDERR: AtomicU64 = AtomicU64::new(0);
+
+/// Sets the level, and remembers what stderr is: called when the library is loaded.
+pub fn set_up(level: Level) {
+    LEVEL.store(level as u8, Relaxed);
+    STDERR.store(sys::as_a_guest(|| sys::stat_fd(libc::STDERR_FILENO)).map_or(0, |s| identity(&s)), Relaxed);
+}
+
+/// Whether [`info`] writes anything.
+pub fn is_verbose() -> bool {
+    LEVEL.load(Relaxed) >= Level::Info as u8
+}
+
+/// Writes a line if the level is [`Level::Info`].
+pub fn info(line: fmt::Arguments<'_>) {
+    if is_verbose() {
+        write(line);
+    }
+}
+
+/// Writes a line unless the level is [`Level::Off`]. Not for what can happen again and again: see [`warn_once`].
+pub fn warn(line: fmt::Arguments<'_>) {
+    if LEVEL.load(Relaxed) >= Level::Warn as u8 {
+        write(line);
+    }
+}
+
+/// Writes a line the first time that it is called with this `once`.
+pub fn warn_once(once: &Once, line: fmt::Arguments<'_>) {
+    if once.first() {
+        warn(line);
+    }
+}
+
+/// Remembers whether something was said. (Not `std::sync::Once`: a child of fork would wait there for a thread that was
+/// inside and does not exist in the child.)
+#[derive(Debug, Default)]
+pub struct Once(AtomicBool);
+
+impl Once {
+    /// Not said yet.
+    pub const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    /// True once.
+    pub fn first(&self) -> bool {
+        !self.0.load(Relaxed) && !self.0.swap(true, Relaxed)
+    }
+
+    /// Forgets that it was said.
+    pub fn again(&self) {
+        self.0.store(false, Relaxed);
+    }
+}
+
+#[cold]
+fn write(line: fmt::Arguments<'_>) {
+    let mut text = Line { bytes: [0; 1024], len: 0 };
+    // What does not fit is cut off; nothing else can fail.
+    let _ = text.write_str("ticketshim: ").and_then(|()| text.write_fmt(line));
+    text.bytes[text.len] = b'\n';
+    let text = &text.bytes[..=text.len];
+    sys::as_a_guest(|| {
+        if may_write() {
+            // Nobody can be told that telling failed.
+            let _ = sys::write(libc::STDERR_FILENO, text);
+        }
+    });
+}
+
+fn may_write() -> bool {
+    let Some(stat) = sys::stat_fd(libc::STDERR_FILENO) else { return false };
+    let looks_like_a_log = match stat.st_mode & libc::S_IFMT {
+        libc::S_IFCHR | libc::S_IFIFO => true,
+        libc::S_IFREG => identity(&stat) == STDERR.load(Relaxed) || sys::appends(libc::STDERR_FILENO),
+        libc::S_IFSOCK => identity(&stat) == STDERR.load(Relaxed) && sys::is_local_socket(libc::STDERR_FILENO),
+        _ => false,
+    };
+    looks_like_a_log && sys::is_writable_now(libc::STDERR_FILENO)
+}
+
+/// Device and inode in one number; never 0. That two files share it is as unlikely as harmless.
+fn identity(stat: &libc::stat) -> u64 {
+    stat.st_dev.rotate_left(32) ^ stat.st_ino | 1 << 63
+}
+
+/// Leaves room for the newline. Control characters (a path may hold any) are written as `?`: a line stays a line.
+struct Line {
+    bytes: [u8; 1024],
+    len: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            let Some(place) = self.bytes[self.len..].split_last_mut().and_then(|(_, room)| room.first_mut()) else {
+                return Err(fmt::Error);
+            };
+            *place = if byte.is_ascii_control() { b'?' } else { byte };
+            self.len += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_off_and_stays_one_line() {
+        let mut line = Line { bytes: [0; 1024], len: 0 };
+        line.write_str("a\nb\x1b[31m").unwrap();
+        assert_eq!(&line.bytes[..line.len], b"a?b?[31m");
+        assert!(line.write_str(&"x".repeat(5000)).is_err());
+        assert_eq!(line.len, 1023);
+    }
+
+    #[test]
+    fn once_is_once_until_forgotten() {
+        let once = Once::new();
+        assert!(once.first() && !once.first());
+        once.again();
+        assert!(once.first());
+    }
+}

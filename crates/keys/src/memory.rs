@@ -1,0 +1,175 @@
+//! Where secrets live: pages of their own that are not swapped out and not in core dumps, erased before they go.
+//!
+//! Locking is best effort (`RLIMIT_MEMLOCK` is small in some containers) and is not inherited by a child of fork, so a
+//! child locks again ([`Region::lock`]) when it first runs our code. Being left out of core dumps is inherited.
+
+use std::ops::{Deref, DerefMut};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use zeroize::Zeroize;
+
+use crate::sys;
+
+static UNLOCKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether some secrets may be swapped out because the system did not let us lock them.
+pub fn may_be_swapped() -> bool {
+    UNLOCKED.load(Ordering::Relaxed)
+}
+
+/// Pages of our own: zeroed, locked, kept out of core dumps. Unmapped by [`Region::release`] only, so that a pointer
+/// into it stays valid however its owner moves.
+#[derive(Clone, Copy)]
+pub(crate) struct Region {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a region is an address and a length; what may be done through them is up to `erase` and `release`, which are
+// unsafe, and to whoever makes a reference out of `start`.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Room for a `T`. None if the system has no memory for us.
+    pub(crate) fn for_a<T>() -> Option<Self> {
+        let len = Self::len_for_a::<T>();
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+        let start = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        let region = Self { start: NonNull::new(start.cast())?, len };
+        // SAFETY: the mapping is ours; the advice changes nothing but core dumps.
+        unsafe { libc::madvise(start, len, libc::MADV_DONTDUMP) };
+        region.lock();
+        Some(region)
+    }
+
+    /// The region that was made for this `T`.
+    pub(crate) fn of<T>(start: NonNull<T>) -> Self {
+        Self { start: start.cast(), len: Self::len_for_a::<T>() }
+    }
+
+    fn len_for_a<T>() -> usize {
+        const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) }
+        size_of::<T>().next_multiple_of(sys::page_size())
+    }
+
+    /// Keeps it from being swapped out, if the system lets us.
+    pub(crate) fn lock(&self) {
+        // SAFETY: the pages are mapped as long as the region is.
+        if unsafe { libc::mlock(self.start.as_ptr().cast(), self.len) } != 0 {
+            UNLOCKED.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The start, aligned to a page, with room for what the region was made for.
+    pub(crate) fn start<T>(&self) -> NonNull<T> {
+        self.start.cast()
+    }
+
+    /// Overwrites all of it with zeros.
+    ///
+    /// # Safety
+    /// Nothing else reads or writes it meanwhile, and what was in it is not used any more.
+    pub(crate) unsafe fn erase(&self) {
+        // SAFETY: mapped, a multiple of eight bytes long, aligned to a page; ours alone by the caller's promise.
+        let words = unsafe { std::slice::from_raw_parts_mut(self.start.cast::<u64>().as_ptr(), self.len / 8) };
+        words.zeroize();
+    }
+
+    /// Erases it and gives it back.
+    ///
+    /// # Safety
+    /// As for [`Region::erase`], and nothing uses it afterwards.
+    pub(crate) unsafe fn release(self) {
+        // SAFETY: by the caller's promise.
+        unsafe { self.erase() };
+        // SAFETY: a mapping of ours that nothing uses any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// A value in a [`Region`]. For plain data: its bytes are erased in place of dropping it.
+pub(crate) struct Locked<T> {
+    region: Region,
+    value: NonNull<T>,
+}
+
+// SAFETY: it owns its T as a Box does.
+unsafe impl<T: Send> Send for Locked<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Locked<T> {}
+
+impl<T> Locked<T> {
+    /// Puts `blank` there, which holds no secret yet: those are written in place.
+    pub(crate) fn new(blank: T) -> Option<Self> {
+        let region = Region::for_a::<T>()?;
+        let value = region.start::<T>();
+        // SAFETY: the region has room for a T, aligned, and nothing is in it.
+        unsafe { value.write(blank) };
+        Some(Self { region, value })
+    }
+}
+
+impl<T> Deref for Locked<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: written by `new`, owned by us.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T> DerefMut for Locked<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`; `&mut self` makes it the only reference.
+        unsafe { self.value.as_mut() }
+    }
+}
+
+impl<T> Drop for Locked<T> {
+    fn drop(&mut self) {
+        // SAFETY: ours alone, and this is its end.
+        unsafe { self.region.release() };
+    }
+}
+
+/// Overwrites the part of the stack that the caller's callees have used: values that passed through registers and moves
+/// leave copies there that no destructor knows of.
+#[inline(never)]
+pub(crate) fn burn_stack() {
+    let mut used = [0u64; 4096];
+    used.zeroize();
+    std::hint::black_box(&mut used);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_and_erases() {
+        let mut locked = Locked::new([0u8; 5000]).unwrap();
+        locked.fill(7);
+        assert!(locked.iter().all(|b| *b == 7));
+        // SAFETY: the value is not used again but to see that it is gone.
+        unsafe { locked.region.erase() };
+        assert!(locked.iter().all(|b| *b == 0));
+    }
+
+    #[test]
+    fn stays_out_of_core_dumps() {
+        let locked = Locked::new([1u8; 64]).unwrap();
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let start = format!("{:x}-", locked.value.as_ptr() as usize);
+        let flags = maps.split_once(&start).and_then(|(_, rest)| rest.split_once("VmFlags:")).map(|(_, f)| f);
+        let flags = flags.and_then(|f| f.lines().next()).unwrap();
+        assert!(flags.split(' ').any(|f| f == "dd"), "{flags}");
+        assert!(flags.split(' ').any(|f| f == "lo") || may_be_swapped(), "{flags}");
+    }
+}

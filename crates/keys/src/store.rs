@@ -1,0 +1,475 @@
+//! The keys in force in this process.
+//!
+//! A [`Store`] starts with the *seed* of a chain: what the state file holds, or else 64 random bytes, drawn when the
+//! library is loaded so that all that is forked from there on shares them. The first ticket makes a [`Ring`] of the
+//! seed and erases it. From then on whoever comes first in a new epoch makes the next ring, while the others go on with
+//! the one at hand.
+//!
+//! Nothing goes from a child to its parent, and nothing has to: rings that come from the same seed or file agree.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use ticketshim_core::format::Salt;
+use ticketshim_core::ring::{Ring, Schedule};
+
+use crate::cell::{Cell, Guard};
+use crate::counters::{self, Counter};
+use crate::fork::generation;
+use crate::lock::Lock;
+use crate::memory::{self, burn_stack};
+use crate::settings::{self, Settings};
+use crate::state::{self, Advanced, ChainId, Contents, Refusal, Writer};
+use crate::watch::{Fresh, Watch};
+use crate::{clock, log, salt, sys};
+
+/// How long the first ticket of a process waits for another thread that is making the first ring (which takes a
+/// millisecond). Later ones never wait.
+const FIRST_RING: Duration = Duration::from_millis(50);
+/// How often the file is written at most, and how often the clock is checked that was found to be behind.
+const MINUTE: u64 = 60;
+/// A clock that moves further than this at once is worth a line.
+const YEAR: u64 = 366 * 86_400;
+
+/// See the module.
+pub struct Store {
+    keys: Cell<Keys>,
+    seed: Cell<Contents>,
+    /// Held by whoever makes a ring or changes the seed.
+    making: Lock,
+    /// The generation that last looked after its memory.
+    settled: AtomicU32,
+    file: Option<Watch>,
+    settings: Settings,
+    /// There was no file when the library was loaded, and nobody has made one yet.
+    to_create: AtomicBool,
+    /// The keys at hand come from the file.
+    from_file: AtomicBool,
+    /// Contexts exist, so tickets may have been sealed from this seed by children.
+    in_use: AtomicBool,
+    /// The minute in which the file was last advanced, or tried to be.
+    advanced: AtomicU64,
+    /// The minute in which the clock was found to be behind the keys.
+    behind: AtomicU64,
+    /// The last refusal that is still true, as a word.
+    refusal: AtomicU64,
+    said_behind: log::Once,
+    said_jump: log::Once,
+}
+
+/// A ring, and what is asked of it at each ticket.
+struct Keys {
+    ring: Ring,
+    id: ChainId,
+    /// Unix seconds from which there is another ring to make.
+    due: u64,
+    /// Unix seconds before which the clock is behind all of the ring.
+    from: u64,
+}
+
+/// The keys in force, for as long as this lives: one ticket. Not to be kept over a fork.
+pub struct Reading<'a>(Guard<'a, Keys>);
+
+impl Reading<'_> {
+    /// Which chain they come from.
+    pub fn chain(&self) -> ChainId {
+        self.0.id
+    }
+}
+
+impl Deref for Reading<'_> {
+    type Target = Ring;
+
+    fn deref(&self) -> &Ring {
+        &self.0.ring
+    }
+}
+
+/// Where keys come from, for people and programs to look at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// The chain; `None` if there are no keys.
+    pub chain: Option<ChainId>,
+    /// The epoch that the keys were last advanced to; `None` before the first ticket.
+    pub epoch: Option<u64>,
+    /// When keys change and how long they open.
+    pub schedule: Schedule,
+    /// Whether the keys come from the state file.
+    pub from_file: bool,
+    /// Why the state file is not used or not written, if it is not.
+    pub refusal: Option<Refusal>,
+    /// Whether the system did not let us lock keys in memory.
+    pub may_be_swapped: bool,
+}
+
+impl Store {
+    /// Called when the library is loaded, in every program that it is loaded into: cheap, silent, creates nothing.
+    pub fn open(settings: &Settings) -> Self {
+        let store = Self {
+            keys: Cell::new(),
+            seed: Cell::new(),
+            making: Lock::new(),
+            settled: AtomicU32::new(generation()),
+            file: settings.state.as_deref().map(Watch::new),
+            settings: settings.clone(),
+            to_create: AtomicBool::new(false),
+            from_file: AtomicBool::new(false),
+            in_use: AtomicBool::new(false),
+            advanced: AtomicU64::new(0),
+            behind: AtomicU64::new(0),
+            refusal: AtomicU64::new(0),
+            said_behind: log::Once::new(),
+            said_jump: log::Once::new(),
+        };
+        sys::as_a_guest(|| store.first_seed());
+        store
+    }
+
+    /// The keys for a ticket at `now` (Unix seconds), rotated if it is time. None only if the system gave us no memory
+    /// or no randomness.
+    pub fn read(&self, now: u64) -> Option<Reading<'_>> {
+        let generation = generation();
+        match self.keys.read(generation) {
+            Some(keys) if !self.needs_attention(&keys, now, generation) => Some(Reading(keys)),
+            keys => {
+                drop(keys);
+                self.attend(now, generation)
+            }
+        }
+    }
+
+    /// Called whenever a TLS context is made: creates the state file if it is missing, advances it if it is ours to
+    /// write, takes up one that was replaced. Cheap if there is nothing to do.
+    pub fn ensure_state(&self) {
+        self.settings.report();
+        let (now, generation) = (clock::now(), generation());
+        let first = !self.in_use.load(Relaxed);
+        sys::as_a_guest(|| {
+            if let Some(file) = &self.file {
+                self.create(file, now, generation);
+                self.follow(file, now, generation);
+                self.advance(file, now);
+            }
+            self.age(now, generation);
+        });
+        if first && !self.in_use.swap(true, Relaxed) {
+            self.introduce();
+        }
+    }
+
+    /// A salt that no other thread, process or host was given. None if the system has no randomness for us.
+    pub fn salt(&self) -> Option<Salt> {
+        salt::next()
+    }
+
+    /// Where the keys come from.
+    pub fn status(&self) -> Status {
+        let generation = generation();
+        let keys = self.keys.read(generation);
+        let seed = self.seed.read(generation);
+        let of_keys = keys.as_ref().map(|keys| (keys.id, keys.ring.schedule()));
+        let origin = of_keys.or(seed.as_ref().map(|seed| (seed.id, seed.schedule)));
+        Status {
+            chain: origin.map(|(id, _)| id),
+            epoch: keys.map(|keys| keys.ring.current_epoch()),
+            schedule: origin.map_or(self.settings.schedule(), |(_, schedule)| schedule),
+            from_file: self.from_file.load(Relaxed),
+            refusal: Refusal::from_word(self.refusal.load(Relaxed)),
+            may_be_swapped: memory::may_be_swapped(),
+        }
+    }
+
+    fn needs_attention(&self, keys: &Keys, now: u64, generation: u32) -> bool {
+        now >= keys.due
+            || now < keys.from && self.behind.load(Relaxed) != now / MINUTE
+            || self.settled.load(Relaxed) != generation
+            || self.file.as_ref().is_some_and(|file| file.is_due(now))
+    }
+
+    #[cold]
+    fn attend(&self, now: u64, generation: u32) -> Option<Reading<'_>> {
+        sys::as_a_guest(|| {
+            self.maintain(now, generation);
+            if let Some(file) = &self.file {
+                self.follow(file, now, generation);
+            }
+        });
+        let started = Instant::now();
+        loop {
+            let keys = self.keys.read(generation);
+            let wait = keys.is_none() && self.making.is_held(generation) && started.elapsed() < FIRST_RING;
+            if !wait {
+                return keys.map(Reading);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Brings the ring up to `now`, unless another thread is at it.
+    fn maintain(&self, now: u64, generation: u32) {
+        let Some(_making) = self.making.try_lock(generation) else { return };
+        if self.settled.swap(generation, Relaxed) != generation {
+            self.keys.sweep(generation);
+            self.seed.sweep(generation);
+            self.keys.lock();
+            self.seed.lock();
+        }
+        let Some(old) = self.keys.read(generation) else {
+            self.start(now, generation);
+            return;
+        };
+        if now < old.from && self.behind.swap(now / MINUTE, Relaxed) != now / MINUTE {
+            self.fall_back(&old, now, generation);
+        } else if now >= old.due {
+            self.report_jump(&old, now);
+            if self.make(generation, old.ring.schedule(), old.id, |ring| ring.succeed(&old.ring, now)) {
+                counters::add(Counter::Epochs);
+            }
+        }
+        drop(old);
+        self.keys.sweep(generation);
+    }
+
+    /// Makes the first ring, and erases the seed. With `making` held.
+    fn start(&self, now: u64, generation: u32) {
+        if self.seed.read(generation).is_none() {
+            self.draw_seed(now);
+        }
+        let Some(seed) = self.seed.read(generation) else { return };
+        if self.make(generation, seed.schedule, seed.id, |ring| ring.start(&seed.chain, now)) {
+            drop(seed);
+            self.seed.clear(generation);
+        }
+    }
+
+    /// With `making` held.
+    fn make(&self, generation: u32, schedule: Schedule, id: ChainId, fill: impl FnOnce(&mut Ring)) -> bool {
+        let blank = Keys { ring: Ring::empty(schedule), id, due: u64::MAX, from: 0 };
+        let made = self.keys.replace(generation, blank, |keys| {
+            fill(&mut keys.ring);
+            let current = keys.ring.current_epoch();
+            let next_epoch = schedule.epoch.start_of(current.saturating_add(1));
+            let ends = keys.ring.epochs().filter(|(.., replaced)| *replaced).map(|(_, _, end, _)| end);
+            keys.due = ends.fold(next_epoch, u64::min);
+            keys.from = schedule.epoch.start_of(schedule.oldest(current).saturating_sub(1));
+            true
+        });
+        burn_stack();
+        made
+    }
+
+    fn first_seed(&self) {
+        let found = self.file.as_ref().map(|file| file.read());
+        match found {
+            Some(Ok(fresh)) => {
+                self.set_seed(&fresh);
+                if let Some(file) = &self.file {
+                    file.settle(&fresh);
+                }
+                return;
+            }
+            // Said when there is somebody to say it to, which is when the first context is made and looks again.
+            Some(Err(refusal)) => self.to_create.store(refusal == Refusal::Missing, Relaxed),
+            None => {}
+        }
+        self.draw_seed(clock::now());
+    }
+
+    fn draw_seed(&self, now: u64) {
+        let blank = Contents::blank(self.settings.schedule());
+        self.seed.replace(generation(), blank, |seed| seed.draw(now));
+        burn_stack();
+    }
+
+    fn set_seed(&self, fresh: &Fresh) {
+        let contents = &*fresh.contents;
+        let done = self.seed.replace(generation(), Contents::blank(contents.schedule), |seed| {
+            seed.copy_from(contents);
+            true
+        });
+        burn_stack();
+        if done {
+            self.from_file.store(true, Relaxed);
+        }
+    }
+
+    /// Moves a seed that no ticket was made from here on to the oldest epoch that still opens: a process that only
+    /// forks others must not keep what they have erased.
+    fn age(&self, now: u64, generation: u32) {
+        let Some(_making) = self.making.try_lock(generation) else { return };
+        let Some(old) = self.seed.read(generation) else { return };
+        let oldest = old.schedule.oldest(old.schedule.epoch.epoch_at(now));
+        if oldest > old.chain.epoch() {
+            self.seed.replace(generation, Contents::blank(old.schedule), |seed| {
+                seed.copy_from(&old);
+                seed.chain.advance_to(oldest);
+                true
+            });
+            burn_stack();
+        }
+        drop(old);
+        self.seed.sweep(generation);
+    }
+
+    fn create(&self, file: &Watch, now: u64, generation: u32) {
+        if !self.to_create.load(Relaxed) || !self.once_a_minute(now) {
+            return;
+        }
+        let created = Writer::begin(file.path()).and_then(|writer| match self.seed.read(generation) {
+            // What all that was forked from this process since it was loaded has too.
+            Some(seed) => writer.create(&seed),
+            None => Err(Refusal::NoRandomness),
+        });
+        burn_stack();
+        match created {
+            Ok(()) => log::info(format_args!("made the state file {}", file.path().display())),
+            // Another process was faster: its keys are taken up by the look that follows.
+            Err(Refusal::Exists) => {}
+            Err(refusal) => return self.refuse(file, refusal),
+        }
+        self.to_create.store(false, Relaxed);
+    }
+
+    /// Advances the file, if it is the one in force, and ours.
+    fn advance(&self, file: &Watch, now: u64) {
+        if !self.from_file.load(Relaxed) || !self.once_a_minute(now) {
+            return;
+        }
+        // Who starts later, or `ticketshim state advance`, does it if somebody else is writing now.
+        let done = Writer::try_begin(file.path()).and_then(|w| state::advance_with(&w, file.path(), now, false));
+        match done {
+            Ok(Advanced::From(from, to)) => log::info(format_args!("advanced the state file from epoch {from} to {to}")),
+            Ok(Advanced::Current) => {}
+            Err(refusal @ Refusal::FarAhead(_)) => self.refuse(file, refusal),
+            // Reading it is enough to serve. Who cannot write it is told when asking for it.
+            Err(refusal) => log::info(format_args!("state file not advanced: {}", refusal.text(file.path()))),
+        }
+    }
+
+    fn once_a_minute(&self, now: u64) -> bool {
+        // Never 0, which is "not yet".
+        let minute = now / MINUTE + 1;
+        self.advanced.swap(minute, Relaxed) != minute
+    }
+
+    /// Looks at the file, and takes up what was not seen before.
+    fn follow(&self, file: &Watch, now: u64, generation: u32) {
+        match file.look(now, generation) {
+            Some(Ok(fresh)) => {
+                if self.take_up(&fresh, now, generation) {
+                    file.settle(&fresh);
+                    self.refusal.store(0, Relaxed);
+                }
+            }
+            Some(Err(refusal)) => self.refuse(file, refusal),
+            None => {}
+        }
+    }
+
+    /// Puts a chain from the file in force, if it is another one. False if it must be tried again.
+    fn take_up(&self, fresh: &Fresh, now: u64, generation: u32) -> bool {
+        let Some(_making) = self.making.try_lock(generation) else { return false };
+        let contents = &*fresh.contents;
+        if self.keys.read(generation).is_none() {
+            let known = self.seed.read(generation).is_some_and(|seed| seed.id == contents.id);
+            if known || !self.in_use.load(Relaxed) {
+                // The same chain may have been advanced on disk by a host whose clock is ahead: ours is as good.
+                if !known {
+                    self.set_seed(fresh);
+                }
+                self.from_file.store(true, Relaxed);
+                return true;
+            }
+            // Children may have sealed tickets under the old chain, which children to come must open.
+            self.start(now, generation);
+        }
+        let Some(old) = self.keys.read(generation) else { return false };
+        if old.id != contents.id {
+            let replaced = |ring: &mut Ring| ring.replace(&old.ring, &contents.chain, now);
+            if !self.make(generation, contents.schedule, contents.id, replaced) {
+                return false;
+            }
+            counters::add(Counter::Reloads);
+            log::info(format_args!("the state file holds another chain, {}: it is in force", contents.id));
+        }
+        drop(old);
+        self.keys.sweep(generation);
+        self.from_file.store(true, Relaxed);
+        true
+    }
+
+    fn refuse(&self, file: &Watch, refusal: Refusal) {
+        if self.from_file.load(Relaxed) && matches!(refusal, Refusal::Denied | Refusal::Missing) {
+            // A worker that has dropped its rights, or moved into a chroot: it has what it needs.
+            log::info(format_args!("keys stay as they are: {}", refusal.text(file.path())));
+            return;
+        }
+        if self.refusal.swap(refusal.to_word(), Relaxed) == refusal.to_word() {
+            return;
+        }
+        counters::add(Counter::StateRefusals);
+        let meanwhile = match refusal {
+            Refusal::FarAhead(_) => "this process goes on by its clock",
+            _ if self.from_file.load(Relaxed) => "the keys from before stay in force",
+            _ => "meanwhile keys are this process's own and end with it",
+        };
+        log::warn(format_args!("state file refused: {} ({meanwhile})", refusal.text(file.path())));
+    }
+
+    /// The clock is behind all keys at hand. Either it is wrong now, and they stay; or it was wrong when they were
+    /// made, and the file, which no wrong clock could spoil, has the right ones.
+    fn fall_back(&self, old: &Keys, now: u64, generation: u32) {
+        let days = (old.from - now).div_ceil(86_400);
+        if self.said_behind.first() {
+            log::warn(format_args!("the clock is {days} days or less behind the keys in force: set it"));
+        }
+        let Some(Ok(fresh)) = self.file.as_ref().map(Watch::read) else { return };
+        let contents = &*fresh.contents;
+        let reaches = contents.chain.epoch() <= contents.schedule.epoch.epoch_at(now);
+        if contents.id == old.id
+            && reaches
+            && self.make(generation, contents.schedule, contents.id, |ring| ring.start(&contents.chain, now))
+        {
+            self.said_behind.again();
+            log::warn(format_args!("the clock went back by {days} days: keys are those of the state file again"));
+        }
+    }
+
+    fn report_jump(&self, old: &Keys, now: u64) {
+        let ahead = now - old.due;
+        if ahead > YEAR && state::is_plausible(old.due) && self.said_jump.first() {
+            log::warn(format_args!("the clock is {} days beyond the keys in force, which follow it", ahead / 86_400));
+        }
+    }
+
+    /// The one line of a start, and what the operator should know of the file.
+    fn introduce(&self) {
+        let status = self.status();
+        let times = |schedule: Schedule| {
+            let (rotate, accept) = (schedule.epoch.seconds(), schedule.accept());
+            (settings::Duration(rotate), settings::Duration(accept))
+        };
+        let (rotate, accept) = times(status.schedule);
+        if status.from_file && self.settings.asks_for_times && status.schedule != self.settings.schedule() {
+            let (asked, window) = times(self.settings.schedule());
+            log::warn(format_args!(
+                "the state file says that keys change every {rotate} and open for {accept}, the settings say {asked} and \
+                 {window}: the file counts, on all hosts that have it"
+            ));
+        }
+        match (&self.file, status.chain) {
+            (_, None) => log::warn(format_args!("the system has no randomness or memory for keys: no tickets")),
+            (Some(file), Some(id)) if status.from_file => log::info(format_args!(
+                "keys from {}, chain {id}: they change every {rotate} and open for {accept}",
+                file.path().display()
+            )),
+            (_, Some(id)) => log::info(format_args!(
+                "keys of this process's own, chain {id}: they change every {rotate} and open for {accept}"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

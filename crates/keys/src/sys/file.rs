@@ -1,0 +1,174 @@
+//! Files, for the length of a call.
+//!
+//! Not `std::fs`: what is needed here is links that are not followed, names relative to a directory that is locked,
+//! descriptors away from 0 to 2, and writes that raise no signal.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::{retry, stat_fd};
+
+/// An open descriptor, closed when dropped. Never kept from one call into the library to the next: daemons close what
+/// they do not know, and whatever they open then would take its place.
+pub(crate) struct File(libc::c_int);
+
+impl File {
+    /// Opens a file to read it, without waiting for anything (a FIFO's other end, a terminal's carrier).
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::open_with(path, libc::O_RDONLY | libc::O_NONBLOCK, 0)
+    }
+
+    /// Opens a file. A symbolic link in the last place is followed unless `flags` says no.
+    pub(crate) fn open_with(path: &Path, flags: libc::c_int, mode: libc::mode_t) -> io::Result<Self> {
+        let path = c_path(path)?;
+        let flags = flags | libc::O_CLOEXEC | libc::O_NOCTTY;
+        // SAFETY: a C string of ours.
+        let fd = retry(|| unsafe { libc::open(path.as_ptr(), flags, mode) } as isize)?;
+        Self(fd as libc::c_int).away_from_stdio()
+    }
+
+    /// A host that closed its standard descriptors still writes to them: not into our file.
+    fn away_from_stdio(self) -> io::Result<Self> {
+        if self.0 > libc::STDERR_FILENO {
+            return Ok(self);
+        }
+        // SAFETY: a descriptor of ours.
+        let fd = retry(|| unsafe { libc::fcntl(self.0, libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) } as isize)?;
+        Ok(Self(fd as libc::c_int))
+    }
+
+    /// What it is.
+    pub(crate) fn stat(&self) -> Option<libc::stat> {
+        stat_fd(self.0)
+    }
+
+    /// Reads until `out` is full or the file ends.
+    pub(crate) fn read(&self, out: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while done < out.len() {
+            let rest = &mut out[done..];
+            // SAFETY: `rest` is valid for writes of its length.
+            match retry(|| unsafe { libc::read(self.0, rest.as_mut_ptr().cast(), rest.len()) })? {
+                0 => break,
+                n => done += n,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Writes all of it.
+    pub(crate) fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match super::write(self.0, bytes)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => bytes = &bytes[n..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until it is on the disk. A file system that cannot say so of a directory (EINVAL) is not asked again.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        // SAFETY: a descriptor of ours.
+        match done(|| unsafe { libc::fsync(self.0) }) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Gives it to a group.
+    pub(crate) fn set_group(&self, group: libc::gid_t) -> io::Result<()> {
+        // SAFETY: a descriptor of ours; the owner stays.
+        done(|| unsafe { libc::fchown(self.0, libc::uid_t::MAX, group) })
+    }
+
+    /// Sets its mode.
+    pub(crate) fn set_mode(&self, mode: libc::mode_t) -> io::Result<()> {
+        // SAFETY: a descriptor of ours.
+        done(|| unsafe { libc::fchmod(self.0, mode) })
+    }
+
+    /// Takes the exclusive lock on it, or fails at once.
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        // SAFETY: a descriptor of ours.
+        done(|| unsafe { libc::flock(self.0, libc::LOCK_EX | libc::LOCK_NB) })
+    }
+
+    /// Gives the lock back, for all who have inherited the descriptor.
+    pub(crate) fn unlock(&self) {
+        // SAFETY: a descriptor of ours.
+        unsafe { libc::flock(self.0, libc::LOCK_UN) };
+    }
+
+    /// Opens a file in this directory.
+    pub(crate) fn open_at(&self, name: &CStr, flags: libc::c_int, mode: libc::mode_t) -> io::Result<Self> {
+        let flags = flags | libc::O_CLOEXEC | libc::O_NOCTTY;
+        // SAFETY: a descriptor and a C string of ours.
+        let fd = retry(|| unsafe { libc::openat(self.0, name.as_ptr(), flags, mode) } as isize)?;
+        Self(fd as libc::c_int).away_from_stdio()
+    }
+
+    /// What a name in this directory is, a link for itself.
+    pub(crate) fn stat_at(&self, name: &CStr) -> io::Result<libc::stat> {
+        stat_by(self.0, name, libc::AT_SYMLINK_NOFOLLOW)
+    }
+
+    /// Removes a name from this directory.
+    pub(crate) fn unlink_at(&self, name: &CStr) -> io::Result<()> {
+        // SAFETY: a descriptor and a C string of ours.
+        done(|| unsafe { libc::unlinkat(self.0, name.as_ptr(), 0) })
+    }
+
+    /// Renames in this directory.
+    pub(crate) fn rename_at(&self, from: &CStr, to: &CStr, flags: libc::c_uint) -> io::Result<()> {
+        if flags == 0 {
+            // SAFETY: a descriptor and C strings of ours.
+            return done(|| unsafe { libc::renameat(self.0, from.as_ptr(), self.0, to.as_ptr()) });
+        }
+        // SAFETY: as above.
+        done(|| unsafe { libc::renameat2(self.0, from.as_ptr(), self.0, to.as_ptr(), flags) })
+    }
+
+    /// Gives a file in this directory a second name.
+    pub(crate) fn link_at(&self, from: &CStr, to: &CStr) -> io::Result<()> {
+        // SAFETY: a descriptor and C strings of ours.
+        done(|| unsafe { libc::linkat(self.0, from.as_ptr(), self.0, to.as_ptr(), 0) })
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: ours, and closed here only.
+        unsafe { libc::close(self.0) };
+    }
+}
+
+/// A path as the C library takes it.
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// What a path is, at the end of its links.
+pub(crate) fn stat(path: &Path) -> io::Result<libc::stat> {
+    stat_by(libc::AT_FDCWD, &c_path(path)?, 0)
+}
+
+/// What a path is, a link for itself.
+pub(crate) fn lstat(path: &Path) -> io::Result<libc::stat> {
+    stat_by(libc::AT_FDCWD, &c_path(path)?, libc::AT_SYMLINK_NOFOLLOW)
+}
+
+fn stat_by(dir: libc::c_int, name: &CStr, flags: libc::c_int) -> io::Result<libc::stat> {
+    let mut stat = MaybeUninit::uninit();
+    // SAFETY: a C string of ours, and room for a stat.
+    done(|| unsafe { libc::fstatat(dir, name.as_ptr(), stat.as_mut_ptr(), flags) })?;
+    // SAFETY: fstatat fills it in when it succeeds.
+    Ok(unsafe { stat.assume_init() })
+}
+
+fn done(mut call: impl FnMut() -> libc::c_int) -> io::Result<()> {
+    retry(|| call() as isize).map(drop)
+}

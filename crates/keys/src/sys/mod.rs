@@ -1,0 +1,192 @@
+//! What has to hold around every system call that is made inside somebody else's process.
+
+mod file;
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+pub(crate) use file::{File, lstat, stat};
+
+/// Runs `work` as a guest should: `errno` is afterwards what it was before (a server looks at it after `SSL_read`),
+/// and the thread cannot be cancelled inside (`open`, `read` and `write` are cancellation points, and unwinding a
+/// cancelled thread through Rust's frames is not allowed).
+pub(crate) fn as_a_guest<R>(work: impl FnOnce() -> R) -> R {
+    let _errno = Errno::keep();
+    let _cancel = NoCancel::new();
+    work()
+}
+
+/// Repeats a call that a signal interrupted. `call` returns -1 with `errno` as system calls do.
+pub(crate) fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+    loop {
+        match usize::try_from(call()) {
+            Ok(n) => return Ok(n),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Writes `bytes` in one call, raising no signal if nobody can take them.
+pub(crate) fn write(fd: libc::c_int, bytes: &[u8]) -> io::Result<usize> {
+    let _signals = QuietSignals::new();
+    // SAFETY: `bytes` is valid for reads of its length.
+    retry(|| unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) })
+}
+
+/// What an open descriptor is; `None` if it is closed.
+pub(crate) fn stat_fd(fd: libc::c_int) -> Option<libc::stat> {
+    let mut stat = MaybeUninit::uninit();
+    // SAFETY: room for a stat.
+    let result = unsafe { libc::fstat(fd, stat.as_mut_ptr()) };
+    // SAFETY: fstat fills it in when it succeeds.
+    (result == 0).then(|| unsafe { stat.assume_init() })
+}
+
+/// Whether a descriptor was opened for appending.
+pub(crate) fn appends(fd: libc::c_int) -> bool {
+    // SAFETY: asks for flags; no pointers.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    flags != -1 && flags & libc::O_APPEND != 0
+}
+
+/// Whether a descriptor is a socket that does not leave the machine (the journal's, for one).
+pub(crate) fn is_local_socket(fd: libc::c_int) -> bool {
+    let mut domain: libc::c_int = 0;
+    let mut len = size_of_val(&domain) as libc::socklen_t;
+    // SAFETY: room for an int, and its size.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, ptr::from_mut(&mut domain).cast(), &mut len)
+    };
+    result == 0 && domain == libc::AF_UNIX
+}
+
+/// Whether a write would neither wait nor fail.
+pub(crate) fn is_writable_now(fd: libc::c_int) -> bool {
+    let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one pollfd of ours.
+    unsafe { libc::poll(&mut poll, 1, 0) == 1 && poll.revents == libc::POLLOUT }
+}
+
+/// The size of a page of memory.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: no preconditions.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+struct Errno(libc::c_int);
+
+impl Errno {
+    fn keep() -> Self {
+        // SAFETY: the location of this thread's errno is always valid.
+        Self(unsafe { *libc::__errno_location() })
+    }
+}
+
+impl Drop for Errno {
+    fn drop(&mut self) {
+        // SAFETY: as in `keep`.
+        unsafe { *libc::__errno_location() = self.0 };
+    }
+}
+
+struct NoCancel(libc::c_int);
+
+unsafe extern "C" {
+    // POSIX; the libc crate does not have it for Linux.
+    fn pthread_setcancelstate(state: libc::c_int, old: *mut libc::c_int) -> libc::c_int;
+}
+
+/// `PTHREAD_CANCEL_DISABLE`, which is 1 in both glibc's and musl's pthread.h.
+const CANCEL_DISABLE: libc::c_int = 1;
+
+impl NoCancel {
+    fn new() -> Self {
+        let mut old = 0;
+        // SAFETY: `old` is ours. The call changes this thread's state only.
+        unsafe { pthread_setcancelstate(CANCEL_DISABLE, &mut old) };
+        Self(old)
+    }
+}
+
+impl Drop for NoCancel {
+    fn drop(&mut self) {
+        let mut old = 0;
+        // SAFETY: as above; the state is one that the library gave us.
+        unsafe { pthread_setcancelstate(self.0, &mut old) };
+    }
+}
+
+/// Keeps a write to a closed pipe or beyond a file size limit from ending the host: SIGPIPE and SIGXFSZ go to the thread
+/// that wrote, so blocking them there and taking back what became pending leaves the rest of the process as it was.
+struct QuietSignals {
+    ours: libc::sigset_t,
+    before: libc::sigset_t,
+}
+
+impl QuietSignals {
+    fn new() -> Self {
+        let (mut ours, mut before, mut pending) = (no_signals(), no_signals(), no_signals());
+        // SAFETY: a set of ours.
+        unsafe { libc::sigpending(&mut pending) };
+        for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+            // SAFETY: a set of ours, a signal that exists.
+            let was_pending = unsafe { libc::sigismember(&pending, signal) } == 1;
+            // One that was pending before is the host's: it must not be taken away.
+            if !was_pending {
+                // SAFETY: as above.
+                unsafe { libc::sigaddset(&mut ours, signal) };
+            }
+        }
+        // SAFETY: sets of ours.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &ours, &mut before) };
+        Self { ours, before }
+    }
+}
+
+impl Drop for QuietSignals {
+    fn drop(&mut self) {
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: a set and a time of ours; a null siginfo pointer is allowed.
+        while unsafe { libc::sigtimedwait(&self.ours, ptr::null_mut(), &now) } > 0 {}
+        // SAFETY: the mask is what it was.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut()) };
+    }
+}
+
+fn no_signals() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: room for a set; sigemptyset fills it in and cannot fail for a valid pointer.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: just filled in.
+    unsafe { set.assume_init() }
+}
+
+#[cfg(test)]
+#[expect(clippy::multiple_unsafe_ops_per_block, reason = "a test of system calls is a row of them")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_pipe_is_an_error_and_no_signal() {
+        let mut ends = [0; 2];
+        // SAFETY: room for two descriptors; they are used and closed here only.
+        unsafe {
+            assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
+            libc::close(ends[0]);
+            assert!(!is_writable_now(ends[1]));
+            let before = libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            *libc::__errno_location() = 77;
+            let result = as_a_guest(|| write(ends[1], b"x"));
+            assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EPIPE));
+            assert_eq!(*libc::__errno_location(), 77);
+            libc::signal(libc::SIGPIPE, before);
+            libc::close(ends[1]);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The functions of libssl that are interposed: where contexts are made, the application's doors to their ticket keys,
+//! and the one fact of a context that libssl lets nobody read.
+//!
+//! No prototype of these is in our header: they are OpenSSL's, and programs call them as they always did.
+
+use std::ffi::{c_char, c_int, c_long, c_uchar, c_uint, c_void};
+use std::{ptr, slice};
+
+#[cfg(not(ossl = "1.1.1"))]
+use openssl_sys::OSSL_LIB_CTX;
+use openssl_sys::{SSL_CTX, SSL_METHOD};
+
+use super::{is_null, version_libssl};
+use crate::libssl::context::{self, Door};
+use crate::libssl::ffi::{self, AnyFn};
+use crate::libssl::guard::{Api, guard};
+#[cfg(not(ossl = "1.1.1"))]
+use crate::libssl::mechanism::KeyFn;
+use crate::libssl::{connection, real};
+
+version_libssl!("SSL_CTX_new");
+/// SSL_CTX_new(3): the context gets the core.
+///
+/// # Safety
+/// As SSL_CTX_new(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_new(method: *const SSL_METHOD) -> *mut SSL_CTX {
+    let ctx = guard(None, || {
+        connection::watch();
+        let real = real::SSL_CTX_NEW.get()?;
+        // SAFETY: the caller's promise, the same as the real function's.
+        Some(unsafe { real(method) })
+    });
+    attached(ctx)
+}
+
+#[cfg(not(ossl = "1.1.1"))]
+version_libssl!("SSL_CTX_new_ex");
+/// SSL_CTX_new_ex(3): the context gets the core.
+///
+/// # Safety
+/// As SSL_CTX_new_ex(3).
+#[cfg(not(ossl = "1.1.1"))]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_new_ex(
+    libctx: *mut OSSL_LIB_CTX,
+    propq: *const c_char,
+    method: *const SSL_METHOD,
+) -> *mut SSL_CTX {
+    let ctx = guard(None, || {
+        connection::watch();
+        let real = real::SSL_CTX_NEW_EX.get()?;
+        // SAFETY: the caller's promise, the same as the real function's.
+        Some(unsafe { real(libctx, propq, method) })
+    });
+    attached(ctx)
+}
+
+/// The context with the core in it. Whatever goes wrong with that, the program gets its context.
+fn attached(ctx: Option<*mut SSL_CTX>) -> *mut SSL_CTX {
+    let ctx = ctx.unwrap_or(ptr::null_mut());
+    guard((), || context::attach_new(ctx));
+    ctx
+}
+
+#[cfg(not(ossl = "1.1.1"))]
+version_libssl!("SSL_CTX_set_tlsext_ticket_key_evp_cb");
+/// SSL_CTX_set_tlsext_ticket_key_evp_cb(3): the application's own keys, so the core steps aside; NULL brings it back.
+///
+/// # Safety
+/// As SSL_CTX_set_tlsext_ticket_key_evp_cb(3); NULL is answered.
+#[cfg(not(ossl = "1.1.1"))]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut SSL_CTX, fp: KeyFn) -> c_int {
+    guard(Api::Failed.into(), || {
+        if is_null(ctx, "SSL_CTX_set_tlsext_ticket_key_evp_cb", "ctx") {
+            return Api::Failed.into();
+        }
+        let Some(real) = real::SET_TICKET_KEY_EVP_CB.get() else { return Api::Failed.into() };
+        // SAFETY: the caller's promise, the same as the real function's.
+        context::callback_door(ctx, Door::EvpCallback, fp.is_some(), Api::Done.into(), || unsafe { real(ctx, fp) })
+    })
+}
+
+version_libssl!("SSL_CTX_callback_ctrl");
+/// SSL_CTX_callback_ctrl(3): passes through; one of its commands is how `SSL_CTX_set_tlsext_ticket_key_cb` (a macro)
+/// brings the application's own keys.
+///
+/// # Safety
+/// As SSL_CTX_callback_ctrl(3); NULL is answered.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_callback_ctrl(ctx: *mut SSL_CTX, cmd: c_int, fp: AnyFn) -> c_long {
+    guard(0, || {
+        if is_null(ctx, "SSL_CTX_callback_ctrl", "ctx") {
+            return 0;
+        }
+        let Some(real) = real::SSL_CTX_CALLBACK_CTRL.get() else { return 0 };
+        // SAFETY: the caller's promise, the same as the real function's.
+        let real = || unsafe { real(ctx, cmd, fp) };
+        if cmd == ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB {
+            context::callback_door(ctx, Door::LegacyCallback, fp.is_some(), 1, real)
+        } else {
+            real()
+        }
+    })
+}
+
+version_libssl!("SSL_CTX_ctrl");
+/// SSL_CTX_ctrl(3): passes through; two of its commands read or write libssl's raw ticket keys.
+///
+/// # Safety
+/// As SSL_CTX_ctrl(3); a NULL context is answered, except for the commands that libssl takes it with.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_ctrl(ctx: *mut SSL_CTX, cmd: c_int, larg: c_long, parg: *mut c_void) -> c_long {
+    guard(0, || {
+        // These check a list against the library, not against a context.
+        let without_ctx = matches!(
+            cmd,
+            ffi::SSL_CTRL_SET_GROUPS_LIST | ffi::SSL_CTRL_SET_SIGALGS_LIST | ffi::SSL_CTRL_SET_CLIENT_SIGALGS_LIST
+        );
+        if !without_ctx && is_null(ctx, "SSL_CTX_ctrl", "ctx") {
+            return 0;
+        }
+        let Some(real) = real::SSL_CTX_CTRL.get() else { return 0 };
+        // SAFETY: the caller's promise, the same as the real function's.
+        let real = || unsafe { real(ctx, cmd, larg, parg) };
+        match cmd {
+            // Without a buffer it only asks how long the keys are.
+            ffi::SSL_CTRL_GET_TLSEXT_TICKET_KEYS | ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS if !parg.is_null() => {
+                context::raw_keys_door(ctx, real)
+            }
+            _ => real(),
+        }
+    })
+}
+
+version_libssl!("SSL_CTX_set_session_id_context");
+/// SSL_CTX_set_session_id_context(3): passes through; the id context takes part in the binding of tickets.
+///
+/// # Safety
+/// As SSL_CTX_set_session_id_context(3); NULL is answered.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
+    ctx: *mut SSL_CTX,
+    sid_ctx: *const c_uchar,
+    sid_ctx_len: c_uint,
+) -> c_int {
+    guard(Api::Failed.into(), || {
+        const FUNCTION: &str = "SSL_CTX_set_session_id_context";
+        if is_null(ctx, FUNCTION, "ctx") || sid_ctx_len > 0 && is_null(sid_ctx, FUNCTION, "sid_ctx") {
+            return Api::Failed.into();
+        }
+        let Some(real) = real::SET_SESSION_ID_CONTEXT.get() else { return Api::Failed.into() };
+        // SAFETY: the caller's promise, the same as the real function's.
+        let result = unsafe { real(ctx, sid_ctx, sid_ctx_len) };
+        if result == 1 {
+            let bytes = match sid_ctx_len {
+                0 => &[],
+                // SAFETY: the caller's promise: that many bytes; libssl has checked the length (at most 32).
+                _ => unsafe { slice::from_raw_parts(sid_ctx, sid_ctx_len as usize) },
+            };
+            context::set_id_context(ctx, bytes);
+        }
+        result
+    })
+}

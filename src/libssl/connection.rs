@@ -1,0 +1,123 @@
+//! What we keep per `SSL`: the context it started on, and what the ticket it was resumed from said.
+
+use std::ffi::{c_int, c_long, c_void};
+use std::ptr;
+use std::sync::OnceLock;
+
+use openssl_sys::{CRYPTO_EX_DATA, SSL, SSL_CTX, SSL_get_SSL_CTX, SSL_get_ex_data};
+use ticketshim_core::Binding;
+use ticketshim_core::format::FullHandshake;
+
+use super::context;
+use super::ffi;
+use super::memory::try_box;
+
+/// Our part of an `SSL`. Lives in its ex_data and dies with it.
+pub(crate) struct Connection {
+    /// The context that the connection started on: whose ticket callbacks and keys libssl uses, whatever the
+    /// servername callback switches to later. Kept alive by libssl for as long as the SSL (`session_ctx`).
+    pub(crate) first: *mut SSL_CTX,
+    /// The last ticket of this connection that opened.
+    pub(crate) opened: Option<OpenedTicket>,
+}
+
+/// What a ticket that opened says about the tickets that will follow it.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenedTicket {
+    pub(crate) time: FullHandshake,
+    pub(crate) binding: Binding,
+}
+
+/// Has libssl tell us of every `SSL` that is made from now on. Called before the first context is given out.
+pub(crate) fn watch() {
+    index();
+}
+
+/// Our part of a connection. `None` for one that was made before we watched, or when memory had run out.
+///
+/// # Safety
+/// `ssl` is alive, and nobody else uses its [`Connection`] while the reference lives: libssl's rule that one thread at
+/// a time uses an `SSL` gives that inside a callback that was handed it.
+pub(crate) unsafe fn of<'a>(ssl: *mut SSL) -> Option<&'a mut Connection> {
+    let index = index()?;
+    // SAFETY: the caller's promise: a live SSL; the index is ours.
+    let connection = unsafe { SSL_get_ex_data(ssl, index) }.cast::<Connection>();
+    // SAFETY: null or what new_connection stored; unshared by the caller's promise.
+    unsafe { connection.as_mut() }
+}
+
+fn index() -> Option<c_int> {
+    static INDEX: OnceLock<c_int> = OnceLock::new();
+    let index = *INDEX.get_or_init(|| {
+        // SAFETY: three functions of the right types.
+        unsafe {
+            ffi::CRYPTO_get_ex_new_index(
+                ffi::EX_INDEX_SSL,
+                0,
+                ptr::null_mut(),
+                Some(new_connection),
+                Some(dup_connection),
+                Some(free_connection),
+            )
+        }
+    });
+    (index >= 0).then_some(index)
+}
+
+/// Called by libssl inside `SSL_new`, when the SSL has its context.
+unsafe extern "C" fn new_connection(
+    parent: *mut c_void,
+    _ptr: *mut c_void,
+    ad: *mut CRYPTO_EX_DATA,
+    index: c_int,
+    _argl: c_long,
+    _argp: *mut c_void,
+) {
+    super::guard::guard((), || {
+        // SAFETY: libssl's promise: for this class of ex_data the parent is the SSL being made.
+        let first = unsafe { SSL_get_SSL_CTX(parent.cast::<SSL>()) };
+        if context::of(first).is_none() {
+            return;
+        }
+        let Some(connection) = try_box(Connection { first, opened: None }) else { return };
+        let connection = Box::into_raw(connection);
+        // SAFETY: libssl's promise: `ad` is the new SSL's.
+        if unsafe { ffi::CRYPTO_set_ex_data(ad, index, connection.cast()) } != 1 {
+            // SAFETY: made by into_raw above and not taken.
+            drop(unsafe { Box::from_raw(connection) });
+        }
+    });
+}
+
+/// Called by libssl inside `SSL_dup`, after the new SSL had its own `new_connection`: that one stays.
+unsafe extern "C" fn dup_connection(
+    to: *mut CRYPTO_EX_DATA,
+    _from: *const CRYPTO_EX_DATA,
+    from_d: *mut *mut c_void,
+    index: c_int,
+    _argl: c_long,
+    _argp: *mut c_void,
+) -> c_int {
+    // SAFETY: libssl's promise: the ex_data of the new SSL.
+    let own = unsafe { ffi::CRYPTO_get_ex_data(to, index) };
+    // SAFETY: libssl's promise: the place of the value that will be stored in the new SSL.
+    unsafe { *from_d = own };
+    1
+}
+
+/// Called by libssl when the SSL dies.
+unsafe extern "C" fn free_connection(
+    _parent: *mut c_void,
+    connection: *mut c_void,
+    _ad: *mut CRYPTO_EX_DATA,
+    _index: c_int,
+    _argl: c_long,
+    _argp: *mut c_void,
+) {
+    super::guard::guard((), || {
+        if !connection.is_null() {
+            // SAFETY: libssl's promise: called once, with what new_connection stored (made by Box).
+            drop(unsafe { Box::from_raw(connection.cast::<Connection>()) });
+        }
+    });
+}

@@ -1,0 +1,229 @@
+//! What we keep per `SSL_CTX`, and who seals its tickets: the core, or the application with keys of its own.
+//!
+//! The application has three doors to a context's ticket keys. Whichever it goes through, the core steps aside and the
+//! context behaves as without us: its own keys win. What we take away again is only ever our own callback.
+
+use std::ffi::{c_int, c_long, c_void};
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use openssl_sys::{CRYPTO_EX_DATA, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_ex_data};
+use ticketshim_keys::counters::{Counter, add, sub};
+use ticketshim_keys::settings::Mode;
+
+use super::ffi;
+use super::mechanism;
+use super::memory::try_box;
+use super::place::Place;
+use crate::shim::shim;
+
+/// Our part of an `SSL_CTX`. Lives in its ex_data and dies with it.
+pub(crate) struct Context {
+    doors: Mutex<Doors>,
+    /// What of the binding belongs to the context.
+    pub(crate) place: Place,
+}
+
+/// Which doors the application went through, and whether our callback is in the context.
+#[derive(Default)]
+struct Doors {
+    /// `SSL_CTX_set_tlsext_ticket_key_evp_cb` with a callback.
+    evp_callback: bool,
+    /// `SSL_CTX_callback_ctrl(SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB)` with a callback.
+    legacy_callback: bool,
+    /// `SSL_CTX_ctrl(SSL_CTRL_{SET,GET}_TLSEXT_TICKET_KEYS)`. Stays: even with its callbacks taken back, a program that
+    /// shares raw keys counts on them.
+    raw_keys: bool,
+    attached: bool,
+}
+
+/// A door to a context's ticket keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    EvpCallback,
+    LegacyCallback,
+    RawKeys,
+}
+
+/// Puts the core into a new context. Does nothing if it is there already: Debian's `SSL_CTX_new` calls
+/// `SSL_CTX_new_ex` through the PLT, so both hooks see the same context.
+pub(crate) fn attach_new(ctx: *mut SSL_CTX) {
+    if ctx.is_null() || shim().settings.mode == Mode::Off || of(ctx).is_some() {
+        return;
+    }
+    let (Some(index), Some(place)) = (index(), Place::new()) else {
+        add(Counter::Failures);
+        return;
+    };
+    let Some(context) = try_box(Context { doors: Mutex::default(), place }) else {
+        add(Counter::Failures);
+        return;
+    };
+    let context = Box::into_raw(context);
+    // SAFETY: the caller's promise: a live SSL_CTX, just made; the index is ours.
+    if unsafe { SSL_CTX_set_ex_data(ctx, index, context.cast()) } != 1 {
+        // SAFETY: made by into_raw above and not taken by the context.
+        drop(unsafe { Box::from_raw(context) });
+        add(Counter::Failures);
+        return;
+    }
+    shim().store.ensure_state();
+    // SAFETY: alive as long as the context (free_context below ends it), which the caller has just made.
+    let context = unsafe { &*context };
+    context.settle(ctx, &mut context.doors());
+}
+
+/// The application puts a callback into one of the two callback doors, or takes it back (`present` is false): `real`
+/// is the call that does so. Gives what the real call gave.
+pub(crate) fn callback_door<T>(ctx: *mut SSL_CTX, door: Door, present: bool, ours: T, real: impl FnOnce() -> T) -> T {
+    let Some(context) = of(ctx) else { return real() };
+    let mut doors = context.doors();
+    if shim().settings.mode == Mode::Enforce {
+        enforced();
+        return ours;
+    }
+    doors.set(door, present);
+    // One door is the very place of our callback, and the call below overwrites it: note that before, so that what we
+    // take out next is never the application's.
+    if door == mechanism::OWN_DOOR {
+        doors.set_attached(false);
+    }
+    let result = real();
+    context.settle(ctx, &mut doors);
+    result
+}
+
+/// The application reads or writes libssl's raw keys: `real` is the call that does so.
+pub(crate) fn raw_keys_door(ctx: *mut SSL_CTX, real: impl FnOnce() -> c_long) -> c_long {
+    let Some(context) = of(ctx) else { return real() };
+    let mut doors = context.doors();
+    let result = real();
+    if result != 1 {
+        return result;
+    }
+    if shim().settings.mode == Mode::Enforce {
+        enforced();
+        return result;
+    }
+    doors.set(Door::RawKeys, true);
+    context.settle(ctx, &mut doors);
+    result
+}
+
+/// The application has set the context's session id context.
+pub(crate) fn set_id_context(ctx: *mut SSL_CTX, bytes: &[u8]) {
+    if let Some(context) = of(ctx)
+        && !context.place.set_id_context(bytes)
+    {
+        add(Counter::Failures);
+    }
+}
+
+/// Our part of a context; `None` for one that we never saw made.
+pub(crate) fn of<'a>(ctx: *const SSL_CTX) -> Option<&'a Context> {
+    if ctx.is_null() {
+        return None;
+    }
+    let index = index()?;
+    // SAFETY: the caller's promise: a live SSL_CTX; the index is ours.
+    let context = unsafe { SSL_CTX_get_ex_data(ctx, index) }.cast::<Context>();
+    // SAFETY: null or what attach_new stored, alive as long as the SSL_CTX, which outlives the caller's use of it.
+    unsafe { context.as_ref() }
+}
+
+impl Context {
+    fn doors(&self) -> MutexGuard<'_, Doors> {
+        // Held only around calls that set pointers; handshakes never take it. A panic inside left at worst a flag.
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts our callback in or takes it out, as the doors say.
+    fn settle(&self, ctx: *mut SSL_CTX, doors: &mut Doors) {
+        let wanted = !(doors.evp_callback || doors.legacy_callback || doors.raw_keys);
+        if wanted == doors.attached {
+            return;
+        }
+        if !wanted || mechanism::set_callback(ctx, true) {
+            // Taking out can only mean our own: with the application's callback in, `attached` is false already.
+            if !wanted {
+                mechanism::set_callback(ctx, false);
+            }
+            doors.set_attached(wanted);
+        } else {
+            add(Counter::Failures);
+        }
+    }
+}
+
+impl Doors {
+    fn set(&mut self, door: Door, open: bool) {
+        let was = self.any();
+        match door {
+            Door::EvpCallback => self.evp_callback = open,
+            Door::LegacyCallback => self.legacy_callback = open,
+            Door::RawKeys => self.raw_keys = open,
+        }
+        match (was, self.any()) {
+            (false, true) => add(Counter::Detached),
+            (true, false) => sub(Counter::Detached),
+            _ => {}
+        }
+    }
+
+    fn any(&self) -> bool {
+        self.evp_callback || self.legacy_callback || self.raw_keys
+    }
+
+    fn set_attached(&mut self, attached: bool) {
+        match (self.attached, attached) {
+            (false, true) => add(Counter::Attached),
+            (true, false) => sub(Counter::Attached),
+            _ => {}
+        }
+        self.attached = attached;
+    }
+}
+
+fn enforced() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        ticketshim_keys::log::warn(format_args!(
+            "mode enforce: the application's own ticket keys are not used (TICKETSHIM_MODE=default would let them win)"
+        ));
+    });
+}
+
+/// Our index into the ex_data of every `SSL_CTX`.
+fn index() -> Option<c_int> {
+    static INDEX: OnceLock<c_int> = OnceLock::new();
+    let index = *INDEX.get_or_init(|| {
+        // SAFETY: no new or dup function (contexts cannot be duplicated), and a free function of the right type.
+        unsafe {
+            ffi::CRYPTO_get_ex_new_index(ffi::EX_INDEX_SSL_CTX, 0, ptr::null_mut(), None, None, Some(free_context))
+        }
+    });
+    (index >= 0).then_some(index)
+}
+
+/// Called by libssl when the `SSL_CTX` dies.
+unsafe extern "C" fn free_context(
+    _parent: *mut c_void,
+    context: *mut c_void,
+    _ad: *mut CRYPTO_EX_DATA,
+    _index: c_int,
+    _argl: c_long,
+    _argp: *mut c_void,
+) {
+    super::guard::guard((), || {
+        if context.is_null() {
+            return;
+        }
+        // SAFETY: libssl's promise: called once, with what attach_new stored (made by Box), after the last use.
+        let context = unsafe { Box::from_raw(context.cast::<Context>()) };
+        let mut doors = context.doors();
+        doors.set_attached(false);
+        for door in [Door::EvpCallback, Door::LegacyCallback, Door::RawKeys] {
+            doors.set(door, false);
+        }
+    });
+}

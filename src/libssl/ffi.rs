@@ -1,0 +1,81 @@
+//! Declarations that `openssl-sys` does not have. From the manual pages and headers named beside them.
+
+use std::ffi::{c_char, c_int, c_long, c_uchar, c_void};
+
+use openssl_sys::{
+    ASN1_OBJECT, CRYPTO_EX_DATA, SSL, SSL_CTX, X509, X509_ALGOR, X509_NAME, stack_st_X509_NAME,
+};
+
+/// The function pointer of `SSL_CTX_callback_ctrl` (<openssl/ssl.h>): its real type depends on the command.
+pub(crate) type AnyFn = Option<unsafe extern "C" fn()>;
+
+/// `CRYPTO_EX_new`, `CRYPTO_EX_free`, `CRYPTO_EX_dup` (CRYPTO_get_ex_new_index(3)).
+pub(crate) type ExNew =
+    unsafe extern "C" fn(*mut c_void, *mut c_void, *mut CRYPTO_EX_DATA, c_int, c_long, *mut c_void);
+pub(crate) type ExFree = ExNew;
+pub(crate) type ExDup = unsafe extern "C" fn(
+    *mut CRYPTO_EX_DATA,
+    *const CRYPTO_EX_DATA,
+    *mut *mut c_void,
+    c_int,
+    c_long,
+    *mut c_void,
+) -> c_int;
+
+/// The public key inside a certificate.
+#[expect(non_camel_case_types, reason = "the name in <openssl/x509.h>")]
+pub(crate) enum X509_PUBKEY {}
+
+/// `ERR_LIB_SSL` (<openssl/err.h>).
+pub(crate) const ERR_LIB_SSL: c_int = 20;
+
+/// `CRYPTO_EX_INDEX_SSL`, `CRYPTO_EX_INDEX_SSL_CTX` (<openssl/crypto.h>).
+pub(crate) const EX_INDEX_SSL: c_int = 0;
+pub(crate) const EX_INDEX_SSL_CTX: c_int = 1;
+
+/// `SSL_CTRL_…` (<openssl/ssl.h>): the doors to a context's ticket keys.
+pub(crate) const SSL_CTRL_GET_TLSEXT_TICKET_KEYS: c_int = 58;
+pub(crate) const SSL_CTRL_SET_TLSEXT_TICKET_KEYS: c_int = 59;
+pub(crate) const SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB: c_int = 72;
+/// `SSL_CTRL_…` that libssl accepts with a NULL context.
+pub(crate) const SSL_CTRL_SET_GROUPS_LIST: c_int = 92;
+pub(crate) const SSL_CTRL_SET_SIGALGS_LIST: c_int = 98;
+pub(crate) const SSL_CTRL_SET_CLIENT_SIGALGS_LIST: c_int = 102;
+
+/// `TLSEXT_TYPE_server_name` (RFC 6066).
+pub(crate) const TLSEXT_TYPE_SERVER_NAME: u32 = 0;
+
+unsafe extern "C" {
+    pub(crate) fn ERR_set_mark() -> c_int;
+    pub(crate) fn ERR_pop_to_mark() -> c_int;
+
+    // The pointer types of openssl-sys's own declaration depend on the OpenSSL it finds.
+    pub(crate) fn CRYPTO_get_ex_new_index(
+        class_index: c_int,
+        argl: c_long,
+        argp: *mut c_void,
+        new_func: Option<ExNew>,
+        dup_func: Option<ExDup>,
+        free_func: Option<ExFree>,
+    ) -> c_int;
+    pub(crate) fn CRYPTO_set_ex_data(ad: *mut CRYPTO_EX_DATA, idx: c_int, val: *mut c_void) -> c_int;
+    pub(crate) fn CRYPTO_get_ex_data(ad: *const CRYPTO_EX_DATA, idx: c_int) -> *mut c_void;
+
+    pub(crate) fn SSL_is_dtls(s: *const SSL) -> c_int;
+    pub(crate) fn SSL_CTX_get_client_CA_list(ctx: *const SSL_CTX) -> *mut stack_st_X509_NAME;
+
+    pub(crate) fn X509_get_X509_PUBKEY(x: *const X509) -> *mut X509_PUBKEY;
+    pub(crate) fn X509_PUBKEY_get0_param(
+        ppkalg: *mut *mut ASN1_OBJECT,
+        pk: *mut *const c_uchar,
+        ppklen: *mut c_int,
+        pa: *mut *mut X509_ALGOR,
+        publickey: *const X509_PUBKEY,
+    ) -> c_int;
+    pub(crate) fn X509_NAME_get0_der(name: *const X509_NAME, pder: *mut *const c_uchar, pderlen: *mut usize) -> c_int;
+}
+
+/// A NUL-terminated constant as C wants it.
+pub(crate) const fn chars(text: &'static std::ffi::CStr) -> *const c_char {
+    text.as_ptr()
+}

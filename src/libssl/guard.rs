@@ -1,0 +1,84 @@
+//! The panic guard, and one type for each meaning that an `int` has at this border.
+//!
+//! Zero means four things to libssl: failure of an API call, "no ticket", "key not known" and "cipher failed". Each
+//! has a type here, so that one cannot be returned for another; they become integers only in the last line of an
+//! `extern "C"` function.
+
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ticketshim_keys::counters::{Counter, add};
+
+/// Runs `body`; if it panics, counts that and gives `instead`, so that no panic crosses into C.
+///
+/// `AssertUnwindSafe`: what a panic may leave half done is a ticket, which `instead` gives up.
+pub(crate) fn guard<T>(instead: T, body: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        // A payload with a panicking Drop would get out of here.
+        std::mem::forget(payload);
+        add(Counter::Failures);
+        instead
+    })
+}
+
+/// What a call of the API returns: 1 for success, 0 for failure with a text on the error queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Api {
+    Done = 1,
+    Failed = 0,
+}
+
+/// What the ticket key callback answers when a ticket is to be made (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sealing {
+    /// Cipher and MAC are set up.
+    Ready = 1,
+    /// No ticket for this connection; the handshake goes on. (Negative would end it, so there is no such variant.)
+    NoTicket = 0,
+}
+
+/// What the ticket key callback answers when a ticket came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Opening {
+    /// Cipher and MAC are set up; the ticket may be used again.
+    Ready = 1,
+    /// Cipher and MAC are set up; send a new ticket.
+    ReadyRenew = 2,
+    /// Not ours: full handshake.
+    Unknown = 0,
+}
+
+/// What a cipher's function returns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cipher {
+    Done = 1,
+    Failed = 0,
+}
+
+macro_rules! to_int {
+    ($($name:ident),*) => {$(
+        impl From<$name> for c_int {
+            fn from(value: $name) -> c_int {
+                value as c_int
+            }
+        }
+    )*};
+}
+to_int!(Api, Sealing, Opening, Cipher);
+
+/// Makes a named place panic when the test suite asks for it: `TICKETSHIM_TEST_PANIC=place`. Nothing in other builds.
+pub(crate) fn maybe_panic(place: &str) {
+    if asked("TICKETSHIM_TEST_PANIC", place) {
+        std::panic::panic_any(format!("injected at {place}"));
+    }
+}
+
+/// Whether a named place is to fail: `TICKETSHIM_TEST_FAIL=place`. Never in other builds.
+pub(crate) fn maybe_fail(place: &str) -> bool {
+    asked("TICKETSHIM_TEST_FAIL", place)
+}
+
+#[inline(always)]
+fn asked(variable: &str, place: &str) -> bool {
+    cfg!(feature = "fault-injection") && std::env::var(variable).as_deref() == Ok(place)
+}

@@ -1,0 +1,476 @@
+//! OpenSSL 3 and 4: the ticket key callback with EVP_MAC, and the core as a cipher of a provider.
+//!
+//! The provider is built in and lives in a library context of its own: the application's contexts never see it, and
+//! what the application does to its own (null provider, FIPS) does not touch it. The cipher is fetched once. It is no
+//! general cipher: it does what the [`Job`] says that it is initialised with, and nothing without one.
+
+use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
+use std::ptr;
+use std::slice;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use openssl_sys::{
+    ERR_new, ERR_set_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_fetch, EVP_MAC_CTX, EVP_MAC_CTX_set_params,
+    OSSL_LIB_CTX, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER_load, SSL, SSL_CTX, SSL_version, TLS1_3_VERSION,
+};
+use ticketshim_core::format::{KEY_NAME_LEN, KeyName, SALT_LEN, Salt, TAG_LEN};
+use ticketshim_keys::counters::{Counter, add};
+
+use super::context::Door;
+use super::errors::quietly;
+use super::ffi::{ERR_LIB_SSL, chars};
+use super::guard::{Cipher, Opening, Sealing, guard, maybe_fail};
+use super::memory::try_box;
+use super::real::SET_TICKET_KEY_EVP_CB;
+use super::ticket::{Job, begin_open, begin_seal};
+
+/// The libssl that this build is for, and the versions of its symbols.
+#[cfg(ossl = "3")]
+pub(crate) const SONAME: &CStr = c"libssl.so.3";
+#[cfg(ossl = "3")]
+pub(crate) const NODE: &CStr = c"OPENSSL_3.0.0";
+#[cfg(ossl = "4")]
+pub(crate) const SONAME: &CStr = c"libssl.so.4";
+#[cfg(ossl = "4")]
+pub(crate) const NODE: &CStr = c"OPENSSL_4.0.0";
+pub(crate) const NODE_TICKETS: &CStr = NODE;
+
+/// The door that our own callback goes in by.
+pub(crate) const OWN_DOOR: Door = Door::EvpCallback;
+
+/// The callback's type (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
+pub(crate) type KeyFn = Option<
+    unsafe extern "C" fn(
+        s: *mut SSL,
+        key_name: *mut c_uchar,
+        iv: *mut c_uchar,
+        ctx: *mut EVP_CIPHER_CTX,
+        hctx: *mut EVP_MAC_CTX,
+        enc: c_int,
+    ) -> c_int,
+>;
+
+/// OpenSSL's common reasons (<openssl/err.h>: `ERR_R_…`).
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub(crate) enum Reason {
+    PassedNull = 258 | FATAL,
+    Internal = 259 | FATAL,
+    PassedInvalid = 262 | COMMON,
+}
+const COMMON: c_int = 0x2 << 18;
+const FATAL: c_int = (0x1 << 18) | COMMON;
+
+/// Raises an entry on the error queue.
+pub(crate) fn raise(reason: Reason, text: &CStr) {
+    // SAFETY: always allowed.
+    unsafe { ERR_new() };
+    // SAFETY: a constant format that takes one C string, which is one.
+    unsafe { ERR_set_error(ERR_LIB_SSL, reason as c_int, chars(c"%s"), text.as_ptr()) };
+}
+
+/// Puts our callback into a context, or takes it out. False if there is no real function or no cipher.
+pub(crate) fn set_callback(ctx: *mut SSL_CTX, on: bool) -> bool {
+    let Some(real) = SET_TICKET_KEY_EVP_CB.get() else { return false };
+    if on && cipher().is_null() {
+        return false;
+    }
+    // SAFETY: a live SSL_CTX (the promise of context.rs's callers), and a callback of the type that is asked for.
+    unsafe { real(ctx, if on { Some(key_callback) } else { None }) == 1 }
+}
+
+/// The ticket key callback that every attached context has.
+unsafe extern "C" fn key_callback(
+    ssl: *mut SSL,
+    key_name: *mut c_uchar,
+    iv: *mut c_uchar,
+    ctx: *mut EVP_CIPHER_CTX,
+    hctx: *mut EVP_MAC_CTX,
+    enc: c_int,
+) -> c_int {
+    if enc == 1 {
+        // SAFETY: libssl's promise: all arguments as the manual page says.
+        guard(Sealing::NoTicket, || unsafe { seal_callback(ssl, key_name, iv, ctx, hctx) }).into()
+    } else {
+        // SAFETY: as above.
+        guard(Opening::Unknown, || unsafe { open_callback(ssl, key_name, iv, ctx, hctx) }).into()
+    }
+}
+
+/// # Safety
+/// As SSL_CTX_set_tlsext_ticket_key_evp_cb(3) says for enc = 1: `key_name` has room for 16 bytes, `iv` for 16.
+unsafe fn seal_callback(
+    ssl: *mut SSL,
+    key_name: *mut c_uchar,
+    iv: *mut c_uchar,
+    ctx: *mut EVP_CIPHER_CTX,
+    hctx: *mut EVP_MAC_CTX,
+) -> Sealing {
+    // SAFETY: the caller's promise.
+    let Some(job) = (unsafe { begin_seal(ssl) }) else {
+        add(Counter::Failures);
+        return Sealing::NoTicket;
+    };
+    let (name, salt) = (job.key_name, job.salt);
+    let ready = quietly(|| {
+        // SAFETY: the caller's promise.
+        unsafe { set_mac(hctx, job.mac.expose()) && set_job(ctx, Job::Seal(job), 1) }
+    });
+    if !ready {
+        add(Counter::Failures);
+        return Sealing::NoTicket;
+    }
+    // SAFETY: the caller's promise; the lengths are libssl's.
+    unsafe { ptr::copy_nonoverlapping(name.0.as_ptr(), key_name, KEY_NAME_LEN) };
+    // SAFETY: as above (EVP_MAX_IV_LENGTH is 16).
+    unsafe { ptr::copy_nonoverlapping(salt.0.as_ptr(), iv, SALT_LEN) };
+    Sealing::Ready
+}
+
+/// # Safety
+/// As SSL_CTX_set_tlsext_ticket_key_evp_cb(3) says for enc = 0; libssl has checked that the ticket holds the 16 bytes
+/// of `key_name` and 16 more at `iv`.
+unsafe fn open_callback(
+    ssl: *mut SSL,
+    key_name: *const c_uchar,
+    iv: *const c_uchar,
+    ctx: *mut EVP_CIPHER_CTX,
+    hctx: *mut EVP_MAC_CTX,
+) -> Opening {
+    // SAFETY: the caller's promise.
+    let name = KeyName(unsafe { *key_name.cast::<[u8; KEY_NAME_LEN]>() });
+    // SAFETY: the caller's promise.
+    let salt = Salt(unsafe { *iv.cast::<[u8; SALT_LEN]>() });
+    // SAFETY: the caller's promise.
+    let tls13 = unsafe { SSL_version(ssl) } == TLS1_3_VERSION;
+    // SAFETY: the caller's promise.
+    let Some(job) = (unsafe { begin_open(ssl, &name, salt, tls13) }) else { return Opening::Unknown };
+    let renew = job.renew;
+    let ready = quietly(|| {
+        // SAFETY: the caller's promise.
+        unsafe { set_mac(hctx, job.mac.expose()) && set_job(ctx, Job::Open(job), 0) }
+    });
+    match (ready, renew) {
+        (true, true) => Opening::ReadyRenew,
+        (true, false) => Opening::Ready,
+        (false, _) => {
+            add(Counter::Failures);
+            Opening::Unknown
+        }
+    }
+}
+
+/// Gives libssl's HMAC its key and digest.
+///
+/// # Safety
+/// `hctx` is the EVP_MAC_CTX that libssl handed to the callback.
+unsafe fn set_mac(hctx: *mut EVP_MAC_CTX, key: &[u8; 32]) -> bool {
+    let params = [
+        param(c"key", OSSL_PARAM_OCTET_STRING, key.as_ptr().cast_mut().cast(), key.len()),
+        param(c"digest", OSSL_PARAM_UTF8_STRING, chars(c"SHA256").cast_mut().cast(), 6),
+        END,
+    ];
+    // SAFETY: the caller's promise; the parameters are only read, and end with END.
+    unsafe { EVP_MAC_CTX_set_params(hctx, params.as_ptr()) == 1 }
+}
+
+/// Initialises libssl's cipher context with our cipher and a job.
+///
+/// # Safety
+/// `ctx` is the EVP_CIPHER_CTX that libssl handed to the callback.
+unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
+    let mut job = Some(job);
+    let params = [param(JOB, OSSL_PARAM_OCTET_PTR, ptr::from_mut(&mut job).cast(), size_of_val(&job)), END];
+    // SAFETY: the caller's promise; our own cipher, whose `init` below takes the job out of the option.
+    unsafe { EVP_CipherInit_ex2(ctx, cipher(), ptr::null(), ptr::null(), enc, params.as_ptr()) == 1 }
+}
+
+/// Our cipher: fetched once from a provider that is added to a library context of our own. Null if that failed.
+fn cipher() -> *const EVP_CIPHER {
+    static CIPHER: AtomicPtr<EVP_CIPHER> = AtomicPtr::new(ptr::null_mut());
+    let known = CIPHER.load(Ordering::Acquire);
+    if !known.is_null() {
+        return known;
+    }
+    let fetched = fetch();
+    match CIPHER.compare_exchange(ptr::null_mut(), fetched, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => fetched,
+        // Another thread was faster: its cipher is as good, and ours stays unused with its library context.
+        Err(other) => other,
+    }
+}
+
+fn fetch() -> *mut EVP_CIPHER {
+    if maybe_fail("provider") {
+        return ptr::null_mut();
+    }
+    // SAFETY: always allowed. Lives as long as the process: contexts may be freed after any destructor of ours.
+    let own: *mut OSSL_LIB_CTX = unsafe { OSSL_LIB_CTX_new() };
+    if own.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: a new library context, a constant name, and an init function of the right type.
+    if unsafe { OSSL_PROVIDER_add_builtin(own, chars(PROVIDER), Some(init_provider)) } != 1 {
+        return ptr::null_mut();
+    }
+    // SAFETY: as above.
+    if unsafe { OSSL_PROVIDER_load(own, chars(PROVIDER)) }.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: as above.
+    unsafe { EVP_CIPHER_fetch(own, chars(CIPHER_NAME), ptr::null()) }
+}
+
+const PROVIDER: &CStr = c"ticketshim";
+const CIPHER_NAME: &CStr = c"TICKETSHIM";
+/// The parameter that carries a job: an `OCTET_PTR` to an `Option<Job>`, which is taken.
+const JOB: &CStr = c"ticketshim-job";
+
+// From <openssl/core_dispatch.h> and <openssl/core.h>.
+
+/// `OSSL_DISPATCH`.
+#[repr(C)]
+struct Dispatch {
+    id: c_int,
+    function: Option<unsafe extern "C" fn()>,
+}
+
+/// `OSSL_ALGORITHM`.
+#[repr(C)]
+struct Algorithm {
+    names: *const c_char,
+    properties: *const c_char,
+    functions: *const Dispatch,
+    description: *const c_char,
+}
+
+// SAFETY: points to constants only.
+unsafe impl Sync for Algorithm {}
+
+const OP_CIPHER: c_int = 2;
+const PROVIDER_QUERY_OPERATION: c_int = 1027;
+const CIPHER_NEWCTX: c_int = 1;
+const CIPHER_ENCRYPT_INIT: c_int = 2;
+const CIPHER_DECRYPT_INIT: c_int = 3;
+const CIPHER_UPDATE: c_int = 4;
+const CIPHER_FINAL: c_int = 5;
+const CIPHER_FREECTX: c_int = 7;
+const CIPHER_GET_PARAMS: c_int = 9;
+const OSSL_PARAM_UNSIGNED_INTEGER: u32 = 2;
+const OSSL_PARAM_UTF8_STRING: u32 = 4;
+const OSSL_PARAM_OCTET_STRING: u32 = 5;
+const OSSL_PARAM_OCTET_PTR: u32 = 7;
+
+const END: OSSL_PARAM =
+    OSSL_PARAM { key: ptr::null(), data_type: 0, data: ptr::null_mut(), data_size: 0, return_size: 0 };
+
+fn param(key: &'static CStr, data_type: u32, data: *mut c_void, data_size: usize) -> OSSL_PARAM {
+    OSSL_PARAM { key: key.as_ptr(), data_type, data, data_size, return_size: usize::MAX }
+}
+
+/// A provider's or cipher's function as the dispatch tables want it.
+macro_rules! entry {
+    ($id:expr, $function:ident as $type:ty) => {
+        Dispatch {
+            id: $id,
+            // SAFETY: libcrypto calls it back with the type that <openssl/core_dispatch.h> gives for this id.
+            function: Some(unsafe { std::mem::transmute::<$type, unsafe extern "C" fn()>($function as $type) }),
+        }
+    };
+}
+
+static PROVIDER_FUNCTIONS: [Dispatch; 2] = [
+    entry!(PROVIDER_QUERY_OPERATION, query as unsafe extern "C" fn(*mut c_void, c_int, *mut c_int) -> *const Algorithm),
+    Dispatch { id: 0, function: None },
+];
+
+static ALGORITHMS: [Algorithm; 2] = [
+    Algorithm {
+        names: CIPHER_NAME.as_ptr(),
+        properties: c"provider=ticketshim".as_ptr(),
+        functions: CIPHER_FUNCTIONS.as_ptr(),
+        description: ptr::null(),
+    },
+    Algorithm { names: ptr::null(), properties: ptr::null(), functions: ptr::null(), description: ptr::null() },
+];
+
+type Init = unsafe extern "C" fn(*mut c_void, *const c_uchar, usize, *const c_uchar, usize, *const OSSL_PARAM) -> c_int;
+type Update = unsafe extern "C" fn(*mut c_void, *mut c_uchar, *mut usize, usize, *const c_uchar, usize) -> c_int;
+type Final = unsafe extern "C" fn(*mut c_void, *mut c_uchar, *mut usize, usize) -> c_int;
+
+static CIPHER_FUNCTIONS: [Dispatch; 8] = [
+    entry!(CIPHER_NEWCTX, new_ctx as unsafe extern "C" fn(*mut c_void) -> *mut c_void),
+    entry!(CIPHER_FREECTX, free_ctx as unsafe extern "C" fn(*mut c_void)),
+    entry!(CIPHER_ENCRYPT_INIT, init as Init),
+    entry!(CIPHER_DECRYPT_INIT, init as Init),
+    entry!(CIPHER_UPDATE, update as Update),
+    entry!(CIPHER_FINAL, finish as Final),
+    entry!(CIPHER_GET_PARAMS, get_params as unsafe extern "C" fn(*mut OSSL_PARAM) -> c_int),
+    Dispatch { id: 0, function: None },
+];
+
+unsafe extern "C" {
+    fn OSSL_PROVIDER_add_builtin(
+        libctx: *mut OSSL_LIB_CTX,
+        name: *const c_char,
+        init: Option<
+            unsafe extern "C" fn(*const c_void, *const Dispatch, *mut *const Dispatch, *mut *mut c_void) -> c_int,
+        >,
+    ) -> c_int;
+    fn EVP_CipherInit_ex2(
+        ctx: *mut EVP_CIPHER_CTX,
+        cipher: *const EVP_CIPHER,
+        key: *const c_uchar,
+        iv: *const c_uchar,
+        enc: c_int,
+        params: *const OSSL_PARAM,
+    ) -> c_int;
+}
+
+/// provider-base(7): `OSSL_provider_init_fn`.
+unsafe extern "C" fn init_provider(
+    handle: *const c_void,
+    _core: *const Dispatch,
+    functions: *mut *const Dispatch,
+    context: *mut *mut c_void,
+) -> c_int {
+    // SAFETY: libcrypto's promise: a place for the result.
+    unsafe { *functions = PROVIDER_FUNCTIONS.as_ptr() };
+    // We have no state; libcrypto wants something that is not NULL.
+    // SAFETY: as above.
+    unsafe { *context = handle.cast_mut() };
+    Cipher::Done.into()
+}
+
+/// provider-base(7): `OSSL_FUNC_provider_query_operation`.
+unsafe extern "C" fn query(_context: *mut c_void, operation: c_int, no_cache: *mut c_int) -> *const Algorithm {
+    // SAFETY: libcrypto's promise: a place for the result.
+    unsafe { *no_cache = 0 };
+    if operation == OP_CIPHER { ALGORITHMS.as_ptr() } else { ptr::null() }
+}
+
+/// provider-cipher(7): block size 16 makes libcrypto leave room for the header and the tag.
+unsafe extern "C" fn get_params(params: *mut OSSL_PARAM) -> c_int {
+    let mut next = params;
+    // SAFETY: libcrypto's promise: an array of parameters that ends with a NULL key.
+    while let Some(param) = unsafe { next.as_mut() }.filter(|p| !p.key.is_null()) {
+        // SAFETY: libcrypto's promise: a C string.
+        let key = unsafe { CStr::from_ptr(param.key) };
+        let value: usize = match key.to_bytes() {
+            b"blocksize" => TAG_LEN,
+            b"ivlen" => SALT_LEN,
+            b"keylen" => 32,
+            _ => 0,
+        };
+        // The three above are asked for as size_t. The others are numbers whose default, 0, is right.
+        if value != 0 && param.data_type == OSSL_PARAM_UNSIGNED_INTEGER && param.data_size == size_of::<usize>() {
+            // SAFETY: libcrypto's promise: a place for a number of that size.
+            unsafe { param.data.cast::<usize>().write_unaligned(value) };
+            param.return_size = size_of::<usize>();
+        }
+        // SAFETY: not yet the end of the array.
+        next = unsafe { next.add(1) };
+    }
+    Cipher::Done.into()
+}
+
+/// provider-cipher(7): `OSSL_FUNC_cipher_newctx`.
+unsafe extern "C" fn new_ctx(_provider: *mut c_void) -> *mut c_void {
+    guard(ptr::null_mut(), || try_box(Job::Done).map_or(ptr::null_mut(), |job| Box::into_raw(job).cast()))
+}
+
+/// provider-cipher(7): `OSSL_FUNC_cipher_freectx`.
+unsafe extern "C" fn free_ctx(ctx: *mut c_void) {
+    guard((), || {
+        if !ctx.is_null() {
+            // SAFETY: libcrypto's promise: what new_ctx gave, once.
+            unsafe { Box::from_raw(ctx.cast::<Job>()) }.end();
+        }
+    });
+}
+
+/// provider-cipher(7): `OSSL_FUNC_cipher_encrypt_init` and `_decrypt_init`. Key and IV are in the job.
+unsafe extern "C" fn init(
+    ctx: *mut c_void,
+    _key: *const c_uchar,
+    _keylen: usize,
+    _iv: *const c_uchar,
+    _ivlen: usize,
+    params: *const OSSL_PARAM,
+) -> c_int {
+    guard(Cipher::Failed, || {
+        // SAFETY: libcrypto's promise: what new_ctx gave, used by one thread at a time.
+        let Some(state) = (unsafe { ctx.cast::<Job>().as_mut() }) else { return Cipher::Failed };
+        // SAFETY: libcrypto hands the caller's parameters through: null, or an array of at least one.
+        let Some(param) = (unsafe { params.as_ref() }) else { return Cipher::Failed };
+        // The address, not the text: only set_job has it.
+        if param.key != JOB.as_ptr() || param.data_size != size_of::<Option<Job>>() {
+            return Cipher::Failed;
+        }
+        // SAFETY: set_job's promise: an Option<Job> that lives through this call.
+        match unsafe { param.data.cast::<Option<Job>>().as_mut() }.and_then(Option::take) {
+            Some(job) => {
+                *state = job;
+                Cipher::Done
+            }
+            None => Cipher::Failed,
+        }
+    })
+    .into()
+}
+
+/// provider-cipher(7): `OSSL_FUNC_cipher_update`. libssl's one call, with all the bytes.
+unsafe extern "C" fn update(
+    ctx: *mut c_void,
+    out: *mut c_uchar,
+    outl: *mut usize,
+    outsize: usize,
+    input: *const c_uchar,
+    inl: usize,
+) -> c_int {
+    guard(Cipher::Failed, || {
+        // SAFETY: libcrypto's promise: what new_ctx gave, used by one thread at a time.
+        let Some(job) = (unsafe { ctx.cast::<Job>().as_mut() }) else { return Cipher::Failed };
+        // `outsize` is libcrypto's guess (input and one block); libssl's buffer for opening is as long as the input.
+        let Some(room) = job.room(inl).filter(|room| *room <= outsize) else { return Cipher::Failed };
+        if out.is_null() || outl.is_null() || input.is_null() {
+            return Cipher::Failed;
+        }
+        // Moved rather than copied, because the two may overlap.
+        // SAFETY: libcrypto's promise: `inl` bytes to read; libssl's, as many and a block more to write when sealing.
+        unsafe { ptr::copy(input, out, inl) };
+        // SAFETY: as above; what is beyond the input is not initialised yet.
+        unsafe { ptr::write_bytes(out.add(inl), 0, room - inl) };
+        // SAFETY: as above, all of it written; nothing else refers to it during the call.
+        let written = job.update(unsafe { slice::from_raw_parts_mut(out, room) }, inl);
+        let Some(written) = written else { return Cipher::Failed };
+        // SAFETY: libcrypto's promise: a place for the result.
+        unsafe { *outl = written };
+        Cipher::Done
+    })
+    .into()
+}
+
+/// provider-cipher(7): `OSSL_FUNC_cipher_final`.
+unsafe extern "C" fn finish(ctx: *mut c_void, out: *mut c_uchar, outl: *mut usize, outsize: usize) -> c_int {
+    guard(Cipher::Failed, || {
+        // SAFETY: libcrypto's promise: what new_ctx gave, used by one thread at a time.
+        let Some(job) = (unsafe { ctx.cast::<Job>().as_mut() }) else { return Cipher::Failed };
+        if out.is_null() || outl.is_null() {
+            return Cipher::Failed;
+        }
+        let written = match job.finish() {
+            Some(Some(tag)) if outsize >= TAG_LEN => {
+                // SAFETY: libcrypto's promise: `outsize` bytes, checked to be enough.
+                unsafe { ptr::copy_nonoverlapping(tag.as_ptr(), out, TAG_LEN) };
+                TAG_LEN
+            }
+            Some(None) => 0,
+            _ => return Cipher::Failed,
+        };
+        // SAFETY: libcrypto's promise: a place for the result.
+        unsafe { *outl = written };
+        Cipher::Done
+    })
+    .into()
+}

@@ -1,0 +1,109 @@
+//! The real functions behind the interposed names.
+//!
+//! Inside this library a call by plain name would come back to itself, so each interposed name is looked up once and
+//! called through the pointer. Only the symbol version that we were built for is taken: another libssl in the same
+//! process has other structures behind the same names.
+
+use std::ffi::{CStr, c_int, c_long, c_uchar, c_uint, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use openssl_sys::{OSSL_LIB_CTX, SSL_CTX, SSL_METHOD, SSL_SESSION};
+
+use super::errors::raise;
+use super::ffi::{AnyFn, chars};
+use super::mechanism::{self, NODE, NODE_TICKETS, Reason, SONAME};
+use crate::exports::types::{SSL_CTX_decrypt_session_ticket_fn, SSL_CTX_generate_session_ticket_fn};
+
+/// An interposed function of libssl: its name, its version, and where it really is once that was asked.
+pub(crate) struct Real<F> {
+    name: &'static CStr,
+    node: &'static CStr,
+    found: AtomicPtr<c_void>,
+    kind: std::marker::PhantomData<F>,
+}
+
+/// Each line gives the function's type as the OpenSSL header of its version has it: what [`Real::get`] relies on.
+macro_rules! real {
+    ($($(#[$meta:meta])* $name:ident = $symbol:literal in $node:expr, $type:ty;)*) => {$(
+        $(#[$meta])*
+        pub(crate) static $name: Real<$type> = Real {
+            name: match CStr::from_bytes_with_nul(concat!($symbol, "\0").as_bytes()) {
+                Ok(name) => name,
+                Err(_) => c"",
+            },
+            node: $node,
+            found: AtomicPtr::new(ptr::null_mut()),
+            kind: std::marker::PhantomData,
+        };
+    )*};
+}
+
+real! {
+    SSL_CTX_NEW = "SSL_CTX_new" in NODE, unsafe extern "C" fn(*const SSL_METHOD) -> *mut SSL_CTX;
+    #[cfg_attr(ossl = "1.1.1", expect(dead_code, reason = "came with 3.0"))]
+    SSL_CTX_NEW_EX = "SSL_CTX_new_ex" in NODE,
+        unsafe extern "C" fn(*mut OSSL_LIB_CTX, *const std::ffi::c_char, *const SSL_METHOD) -> *mut SSL_CTX;
+    SSL_CTX_CTRL = "SSL_CTX_ctrl" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, c_long, *mut c_void) -> c_long;
+    SSL_CTX_CALLBACK_CTRL = "SSL_CTX_callback_ctrl" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, AnyFn) -> c_long;
+    #[cfg_attr(ossl = "1.1.1", expect(dead_code, reason = "came with 3.0"))]
+    SET_TICKET_KEY_EVP_CB = "SSL_CTX_set_tlsext_ticket_key_evp_cb" in NODE,
+        unsafe extern "C" fn(*mut SSL_CTX, mechanism::KeyFn) -> c_int;
+    SET_SESSION_ID_CONTEXT = "SSL_CTX_set_session_id_context" in NODE,
+        unsafe extern "C" fn(*mut SSL_CTX, *const c_uchar, c_uint) -> c_int;
+    SET_SESSION_TICKET_CB = "SSL_CTX_set_session_ticket_cb" in NODE_TICKETS,
+        unsafe extern "C" fn(
+            *mut SSL_CTX,
+            SSL_CTX_generate_session_ticket_fn,
+            SSL_CTX_decrypt_session_ticket_fn,
+            *mut c_void,
+        ) -> c_int;
+    SET1_TICKET_APPDATA = "SSL_SESSION_set1_ticket_appdata" in NODE_TICKETS,
+        unsafe extern "C" fn(*mut SSL_SESSION, *const c_void, usize) -> c_int;
+    GET0_TICKET_APPDATA = "SSL_SESSION_get0_ticket_appdata" in NODE_TICKETS,
+        unsafe extern "C" fn(*mut SSL_SESSION, *mut *mut c_void, *mut usize) -> c_int;
+}
+
+impl<F: Copy> Real<F> {
+    /// The real function; `None`, with an entry on the error queue, if there is no libssl of our version behind us.
+    pub(crate) fn get(&self) -> Option<F> {
+        const { assert!(size_of::<F>() == size_of::<*mut c_void>()) }
+        let mut found = self.found.load(Ordering::Relaxed);
+        if found.is_null() {
+            found = look_up(self.name, self.node);
+            // Two threads may both look: they find the same.
+            self.found.store(found, Ordering::Relaxed);
+        }
+        if found.is_null() {
+            raise(
+                Reason::Internal,
+                format_args!(
+                    "{} of {} is not loaded behind this library: preload the build for the libssl that the program uses",
+                    self.name.to_string_lossy(),
+                    SONAME.to_string_lossy()
+                ),
+            );
+            return None;
+        }
+        // SAFETY: a pointer-sized function pointer type (checked above), non-null, and `real!` gives the type that
+        // OpenSSL's header has for this name and version.
+        Some(unsafe { std::mem::transmute_copy::<*mut c_void, F>(&found) })
+    }
+}
+
+fn look_up(name: &CStr, node: &CStr) -> *mut c_void {
+    // SAFETY: dlvsym takes two C strings; both are constants.
+    let next = unsafe { libc::dlvsym(libc::RTLD_NEXT, name.as_ptr(), node.as_ptr()) };
+    if !next.is_null() {
+        return next;
+    }
+    // Loaded with dlopen(RTLD_LOCAL), we have no "next". RTLD_NOLOAD takes a reference on what is there, never loads:
+    // the reference is kept, because the pointer is.
+    // SAFETY: a constant C string.
+    let libssl = unsafe { libc::dlopen(chars(SONAME), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    if libssl.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: a handle that dlopen gave, and constants.
+    unsafe { libc::dlvsym(libssl, name.as_ptr(), node.as_ptr()) }
+}

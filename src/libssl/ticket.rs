@@ -1,0 +1,295 @@
+//! One ticket, from the key callback to the cipher's last byte, for whichever OpenSSL is behind us.
+//!
+//! The key callback decides under which keys and for which place, and makes a [`Job`] of it. libssl then runs the
+//! cipher that was given the job: one update with all bytes, one final. What happens in there is here, on slices; the
+//! glue to the cipher interface of each OpenSSL is in `provider.rs` and `legacy.rs`.
+//!
+//! Failing is arranged so that the handshake goes on. libssl takes a failed *update* for fatal, so a job that cannot
+//! be done still gives bytes there: sealing gives a ticket that nobody opens, opening fails in *final*, which is an
+//! ordinary "cannot decrypt".
+
+use openssl_sys::{SSL, SSL_SESSION, SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_get_session, SSL_get_verify_mode, SSL_session_reused};
+use ticketshim_core::derive::Secret;
+use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Refusal, Salt, TAG_LEN};
+use ticketshim_core::seal::{open_body, seal_body};
+use ticketshim_core::{Binding, Found, session};
+use ticketshim_keys::counters::{Counter, add};
+use ticketshim_keys::{clock, log};
+use zeroize::Zeroize;
+
+use super::connection::{self, OpenedTicket};
+use super::context;
+use super::guard::{guard, maybe_panic};
+use super::place::Moment;
+use crate::shim::shim;
+
+/// What the cipher is to do with the bytes that libssl will give it.
+pub(crate) enum Job {
+    Seal(SealJob),
+    Open(OpenJob),
+    /// Sealed: the tag is still to be given out.
+    Sealed([u8; TAG_LEN]),
+    /// Opened, or refused (`None`): still to be said.
+    Opened(Option<OpenedTicket>, *mut SSL, bool),
+    /// Nothing left to do.
+    Done,
+}
+
+/// A ticket to be made.
+pub(crate) struct SealJob {
+    pub(crate) key_name: KeyName,
+    pub(crate) salt: Salt,
+    pub(crate) mac: Secret,
+    root: Secret,
+    binding: Binding,
+    time: FullHandshake,
+}
+
+/// A ticket that came in under a key that we have.
+pub(crate) struct OpenJob {
+    pub(crate) mac: Secret,
+    /// Whether a new ticket is to be sent with it.
+    pub(crate) renew: bool,
+    root: Secret,
+    salt: Salt,
+    binding: Binding,
+    now: u64,
+    /// The connection that is told when the ticket has opened. Used only inside the callback's own call.
+    ssl: *mut SSL,
+}
+
+/// Keys, salt and place for a ticket that libssl is about to make. `None`: make none.
+///
+/// # Safety
+/// `ssl` is alive; called inside its ticket key callback.
+pub(crate) unsafe fn begin_seal(ssl: *mut SSL) -> Option<SealJob> {
+    maybe_panic("seal");
+    let now = clock::now();
+    // SAFETY: the caller's promise; one thread at a time uses an SSL.
+    let connection = unsafe { connection::of(ssl) }?;
+    let context = context::of(connection.first)?;
+    // SAFETY: the caller's promise.
+    let session = unsafe { SSL_get_session(ssl) };
+    // SAFETY: the caller's promise.
+    let resumed = unsafe { SSL_session_reused(ssl) } == 1;
+    // A resumed connection is where its ticket said, and its last full handshake is when its ticket said.
+    let (time, binding) = match connection.opened.filter(|_| resumed) {
+        Some(opened) => (opened.time, opened.binding),
+        None => {
+            let bind = shim().settings.bind;
+            // SAFETY: the caller's promise; `first` lives as long as the SSL.
+            let binding = unsafe { context.place.binding(ssl, connection.first, bind, Moment::Sealing) }?;
+            // Resumed by another way (a session cache, an external PSK): the session itself knows since when.
+            // SAFETY: the connection's own session, if it has one.
+            let since = if resumed { unsafe { session_time(session) } } else { None };
+            (FullHandshake::at(since.unwrap_or(now).min(now)), binding)
+        }
+    };
+    let ring = shim().store.read(now)?;
+    // SAFETY: the caller's promise.
+    unsafe { check_lifetime(session, ring.schedule().accept()) };
+    let keys = ring.sealing(now)?;
+    let salt = shim().store.salt()?;
+    Some(SealJob { key_name: keys.name, salt, mac: keys.mac.clone(), root: keys.root.clone(), binding, time })
+}
+
+/// Keys for a ticket that came in. `None`: not ours, or nothing that may be opened; counted.
+///
+/// # Safety
+/// `ssl` is alive; called inside its ticket key callback while its ClientHello is looked at.
+pub(crate) unsafe fn begin_open(ssl: *mut SSL, key_name: &KeyName, salt: Salt, tls13: bool) -> Option<OpenJob> {
+    maybe_panic("open");
+    let now = clock::now();
+    // SAFETY: the caller's promise; one thread at a time uses an SSL.
+    let connection = unsafe { connection::of(ssl) }?;
+    let context = context::of(connection.first)?;
+    let ring = shim().store.read(now)?;
+    let (keys, newest) = match ring.find(key_name, now) {
+        Found::Keys { keys, newest } => (keys, newest),
+        Found::Expired => return refuse(Refusal::Expired),
+        Found::Unknown => return refuse(Refusal::UnknownKey),
+    };
+    // SAFETY: the caller's promise; `first` lives as long as the SSL.
+    let binding = unsafe { context.place.binding(ssl, connection.first, shim().settings.bind, Moment::Opening) };
+    let Some(binding) = binding else { return refuse(Refusal::Binding) };
+    Some(OpenJob {
+        mac: keys.mac.clone(),
+        // TLS 1.3: always, as libssl does by default, because a ticket that is used twice can be linked (RFC 8446
+        // appendix C.4).
+        renew: tls13 || !newest,
+        root: keys.root.clone(),
+        salt,
+        binding,
+        now,
+        ssl,
+    })
+}
+
+/// Counts a refusal. `None`, for the caller to return.
+fn refuse<T>(why: Refusal) -> Option<T> {
+    add(match why {
+        Refusal::UnknownKey => Counter::RefusedUnknownKey,
+        Refusal::Expired => Counter::RefusedExpired,
+        Refusal::BadMac => Counter::RefusedBadMac,
+        Refusal::Binding => Counter::RefusedBinding,
+        Refusal::TooOld => Counter::RefusedTooOld,
+        Refusal::Malformed => Counter::RefusedMalformed,
+    });
+    None
+}
+
+impl Job {
+    /// How many bytes [`Job::update`] wants for an input of `len`. `None` if there is nothing to do with it.
+    pub(crate) fn room(&self, len: usize) -> Option<usize> {
+        match self {
+            Self::Seal(_) => len.checked_add(HEADER_LEN),
+            Self::Open(_) => Some(len),
+            Self::Sealed(_) | Self::Opened(..) | Self::Done => None,
+        }
+    }
+
+    /// libssl's one update. `out` has the [room](Job::room) and holds the input at its start, `len` bytes; gives how
+    /// many bytes of output there are. `None` only for a call that libssl never makes: fatal to the handshake.
+    pub(crate) fn update(&mut self, out: &mut [u8], len: usize) -> Option<usize> {
+        match std::mem::replace(self, Self::Done) {
+            Self::Seal(job) => {
+                let body = out.get_mut(..len.checked_add(HEADER_LEN)?)?;
+                let tag = guard(None, || job.seal(body));
+                if tag.is_none() {
+                    add(Counter::Failures);
+                    // A ticket that nobody opens: the session must not go out in clear.
+                    body.fill(0);
+                }
+                *self = Self::Sealed(tag.unwrap_or_default());
+                Some(len + HEADER_LEN)
+            }
+            Self::Open(job) => {
+                let bytes = out.get_mut(..len)?;
+                let ssl = job.ssl;
+                let renew = job.renew;
+                let opened = guard(None, || job.open(bytes));
+                let written = match opened {
+                    Some(_) => len - HEADER_LEN - TAG_LEN,
+                    None => {
+                        bytes.zeroize();
+                        // One byte at least: libssl takes none for an error, and an error here for fatal.
+                        len.min(1)
+                    }
+                };
+                *self = Self::Opened(opened, ssl, renew);
+                Some(written)
+            }
+            Self::Sealed(_) | Self::Opened(..) | Self::Done => None,
+        }
+    }
+
+    /// libssl's final: the tag when sealing, nothing when opening; `None` if this ticket is not to be used.
+    pub(crate) fn finish(&mut self) -> Option<Option<[u8; TAG_LEN]>> {
+        match std::mem::replace(self, Self::Done) {
+            Self::Sealed(tag) => {
+                guard((), || maybe_panic("seal-final"));
+                add(Counter::Sealed);
+                Some(Some(tag))
+            }
+            Self::Opened(opened, ssl, renew) => {
+                let opened = opened?;
+                guard(None, || {
+                    maybe_panic("open-final");
+                    // SAFETY: libssl runs the cipher inside the call that ran the key callback, whose SSL this is.
+                    unsafe { connection::of(ssl) }?.opened = Some(opened);
+                    Some(())
+                })?;
+                add(Counter::Opened);
+                if renew {
+                    add(Counter::Renewed);
+                }
+                Some(None)
+            }
+            Self::Seal(_) | Self::Open(_) | Self::Done => None,
+        }
+    }
+
+    /// libssl lets go of the cipher. A ticket that was to be opened and never came to the cipher had a wrong MAC.
+    pub(crate) fn end(self) {
+        if matches!(self, Self::Open(_)) {
+            refuse::<()>(Refusal::BadMac);
+        }
+    }
+}
+
+impl SealJob {
+    /// `body` holds the session's DER at its start and has room for the header.
+    fn seal(&self, body: &mut [u8]) -> Option<[u8; TAG_LEN]> {
+        let der = body.len().checked_sub(HEADER_LEN)?;
+        body.copy_within(..der, HEADER_LEN);
+        body.get_mut(..HEADER_LEN)?.copy_from_slice(&self.time.to_bytes());
+        maybe_panic("seal-update");
+        seal_body(&self.root, &self.salt, &self.binding, body)
+    }
+}
+
+impl OpenJob {
+    /// `bytes` holds the sealed body and the tag; after success the session's DER at its start.
+    fn open(&self, bytes: &mut [u8]) -> Option<OpenedTicket> {
+        maybe_panic("open-update");
+        let Some((body, tag)) = bytes.split_last_chunk_mut::<TAG_LEN>() else { return refuse(Refusal::Malformed) };
+        if let Err(why) = open_body(&self.root, &self.salt, &self.binding, body, tag) {
+            return refuse(why);
+        }
+        let Some(header) = body.first_chunk::<HEADER_LEN>() else { return refuse(Refusal::Malformed) };
+        let time = FullHandshake::from_bytes(*header);
+        if u64::from(time.age(self.now)) > shim().settings.max_age {
+            return refuse(Refusal::TooOld);
+        }
+        body.copy_within(HEADER_LEN.., 0);
+        let der = body.len() - HEADER_LEN;
+        if self.would_abort(body.get(..der)?) {
+            add(Counter::RefusedNoSidCtx);
+            return None;
+        }
+        Some(OpenedTicket { time, binding: self.binding })
+    }
+
+    /// Whether libssl would end the handshake over this session: it has no session id context, and the connection
+    /// verifies its peer ("session id context uninitialized", ssl_get_prev_session). Without us the server never sees
+    /// such a session, because its key died with the process.
+    fn would_abort(&self, der: &[u8]) -> bool {
+        // SAFETY: libssl runs the cipher inside the call that ran the key callback, whose SSL this is.
+        let verifies = unsafe { SSL_get_verify_mode(self.ssl) } & openssl_sys::SSL_VERIFY_PEER != 0;
+        verifies && session::id_context(der).is_none_or(<[u8]>::is_empty)
+    }
+}
+
+/// When a session was made, in Unix seconds.
+///
+/// # Safety
+/// `session` is null or alive.
+unsafe fn session_time(session: *const SSL_SESSION) -> Option<u64> {
+    if session.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    u64::try_from(unsafe { SSL_SESSION_get_time(session) }).ok()
+}
+
+/// Says once if clients are promised tickets for longer than their keys will open them.
+///
+/// # Safety
+/// `session` is null or alive.
+unsafe fn check_lifetime(session: *const SSL_SESSION, accept: u64) {
+    static SAID: log::Once = log::Once::new();
+    if session.is_null() {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    let timeout = unsafe { SSL_SESSION_get_timeout(session) };
+    if u64::try_from(timeout).is_ok_and(|timeout| timeout > accept) {
+        log::warn_once(
+            &SAID,
+            format_args!(
+                "the server's session timeout ({timeout} s) is longer than its ticket keys are accepted ({accept} s): \
+                 raise TICKETSHIM_ACCEPT or lower the timeout (SSL_CTX_set_timeout, nginx: ssl_session_timeout)"
+            ),
+        );
+    }
+}
