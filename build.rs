@@ -1,6 +1,7 @@
 //! Links the cdylib so that it can stand in front of libssl, and refuses a build that could not.
 //!
-//! - Decides once which OpenSSL this build is for and tells the code by `cfg(ossl = "…")`.
+//! - Decides once which OpenSSL this build is for ([`Libssl`]) and tells the code: `cfg(mechanism = "…")` for what can be
+//!   called, and as environment the soname and the symbol versions.
 //! - Writes the linker's version script: one empty node for each symbol version that `src/exports` puts its functions
 //!   into (the assignment itself is made there, by `.symver`).
 //! - Sets the soname.
@@ -14,20 +15,54 @@ use std::{env, fs};
 /// Kept in step with the soname by `make check-elf`; changes only when an exported function changes incompatibly.
 const SONAME: &str = "libticketshim.so.0";
 
+/// A libssl as programs are linked to it, and what it lets us do. The one list of versions in this library.
+struct Libssl {
+    /// `legacy`: HMAC_CTX and EVP_CIPHER_meth_new. `provider`: EVP_MAC and a provider's cipher.
+    mechanism: &'static str,
+    soname: &'static str,
+    /// The version of the symbols that it always had, and of those that came with session ticket callbacks.
+    node: &'static str,
+    tickets_node: &'static str,
+}
+
+const OPENSSL_1_1_1: Libssl = Libssl {
+    mechanism: "legacy",
+    soname: "libssl.so.1.1",
+    node: "OPENSSL_1_1_0",
+    tickets_node: "OPENSSL_1_1_1",
+};
+const OPENSSL_3: Libssl = Libssl {
+    mechanism: "provider",
+    soname: "libssl.so.3",
+    node: "OPENSSL_3.0.0",
+    tickets_node: "OPENSSL_3.0.0",
+};
+const OPENSSL_4: Libssl = Libssl {
+    mechanism: "provider",
+    soname: "libssl.so.4",
+    node: "OPENSSL_4.0.0",
+    tickets_node: "OPENSSL_4.0.0",
+};
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(ossl, values(\"1.1.1\", \"3\", \"4\"))");
+    println!("cargo::rustc-check-cfg=cfg(mechanism, values(\"legacy\", \"provider\"))");
     // Never set when compiling: cbindgen turns it into "unless <openssl/ssl.h> has said so already".
     println!("cargo::rustc-check-cfg=cfg(ticketshim_openssl_header)");
-    let (ossl, nodes) = openssl();
-    println!("cargo::rustc-cfg=ossl=\"{ossl}\"");
+    let libssl = openssl();
+    println!("cargo::rustc-cfg=mechanism=\"{}\"", libssl.mechanism);
+    println!("cargo::rustc-env=TICKETSHIM_LIBSSL={}", libssl.soname);
+    println!("cargo::rustc-env=TICKETSHIM_NODE={}", libssl.node);
+    println!("cargo::rustc-env=TICKETSHIM_TICKETS_NODE={}", libssl.tickets_node);
 
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
         refuse("it needs ELF symbol versions and Linux system calls, so it is built for Linux only");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_else(|| refuse("cargo gave no OUT_DIR")));
     let script = out.join("symbol-versions.map");
-    let text: String = nodes.iter().chain(&["TICKETSHIM_0"]).map(|node| format!("{node} {{ }};\n")).collect();
+    let mut nodes = vec!["TICKETSHIM_0", libssl.node, libssl.tickets_node];
+    nodes.dedup();
+    let text: String = nodes.iter().map(|node| format!("{node} {{ }};\n")).collect();
     if let Err(error) = fs::write(&script, text) {
         refuse(&format!("{} could not be written: {error}", script.display()));
     }
@@ -44,8 +79,8 @@ fn main() {
     }
 }
 
-/// Which OpenSSL the build is for, and the version nodes of its libssl that we export from.
-fn openssl() -> (&'static str, &'static [&'static str]) {
+/// Which OpenSSL the build is for.
+fn openssl() -> Libssl {
     // Both variables come from the build script of openssl-sys, which has looked at the headers.
     if let Ok(version) = env::var("DEP_OPENSSL_LIBRESSL_VERSION_NUMBER") {
         refuse(&format!(
@@ -61,9 +96,9 @@ fn openssl() -> (&'static str, &'static [&'static str]) {
     }
     let number = env::var("DEP_OPENSSL_VERSION_NUMBER").unwrap_or_default();
     match u64::from_str_radix(&number, 16) {
-        Ok(0x4000_0000..) => ("4", &["OPENSSL_4.0.0"]),
-        Ok(0x3000_0000..) => ("3", &["OPENSSL_3.0.0"]),
-        Ok(0x1010_1000..) => ("1.1.1", &["OPENSSL_1_1_0", "OPENSSL_1_1_1"]),
+        Ok(0x4000_0000..) => OPENSSL_4,
+        Ok(0x3000_0000..) => OPENSSL_3,
+        Ok(0x1010_1000..) => OPENSSL_1_1_1,
         Ok(_) => refuse(&format!(
             "it found OpenSSL 0x{number}, and SSL_CTX_set_session_ticket_cb came with 1.1.1 (0x10101000)"
         )),

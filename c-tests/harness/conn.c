@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-static long total_tickets;
+static _Atomic long total_tickets; /* threads.c connects from many threads */
 
 void ts_count_ticket(void)
 {
@@ -89,10 +89,8 @@ static int on_new_session(SSL *ssl, SSL_SESSION *ss)
 
 /* ---- making and freeing ---------------------------------------------------- */
 
-static SSL *new_ssl(SSL_CTX *ctx, ts_conn *c, BIO *in, BIO *out)
+static void adopt(ts_conn *c, ts_side *side, SSL *ssl, BIO *in, BIO *out)
 {
-    SSL *ssl = SSL_new(ctx);
-
     if (ssl == NULL || BIO_up_ref(in) != 1 || BIO_up_ref(out) != 1
         || SSL_set_app_data(ssl, c) != 1)
         ts_bail("cannot make an SSL");
@@ -103,31 +101,17 @@ static SSL *new_ssl(SSL_CTX *ctx, ts_conn *c, BIO *in, BIO *out)
         if (DTLS_set_link_mtu(ssl, 1500) != 1)
             ts_bail("cannot set the MTU");
     }
-    return ssl;
-}
-
-static void init_side(ts_side *side, SSL *ssl)
-{
+    memset(side, 0, sizeof(*side));
     side->ssl = ssl;
     side->alert_sent = side->alert_received = -1;
 }
 
-ts_conn *ts_conn_new(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer)
+static void adopt_client(ts_conn *c, SSL *ssl, SSL_SESSION *offer)
 {
-    ts_conn *c = ts_xmalloc(sizeof(*c));
-    SSL *s, *probe = SSL_new(server);
-    int dtls = probe != NULL && SSL_is_dtls(probe);
-
-    SSL_free(probe);
-    c->to_server = dtls ? ts_dgram_bio_new() : ts_stream_bio_new();
-    c->to_client = dtls ? ts_dgram_bio_new() : ts_stream_bio_new();
-
-    SSL_CTX_sess_set_new_cb(client, on_new_session);
-    s = new_ssl(client, c, c->to_client, c->to_server);
-    init_side(&c->client, s);
-    SSL_set_msg_callback(s, on_message);
-    SSL_set_msg_callback_arg(s, c);
-    SSL_set_connect_state(s);
+    adopt(c, &c->client, ssl, c->to_client, c->to_server);
+    SSL_set_msg_callback(ssl, on_message);
+    SSL_set_msg_callback_arg(ssl, c);
+    SSL_set_connect_state(ssl);
     if (offer != NULL) {
         /*
          * libssl spoils a session that was offered to a server that failed,
@@ -135,21 +119,45 @@ ts_conn *ts_conn_new(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer)
          */
         SSL_SESSION *copy = ts_der_copy(offer);
 
-        if (SSL_set_session(s, copy) != 1)
+        if (SSL_set_session(ssl, copy) != 1)
             ts_bail("cannot offer a session");
         SSL_SESSION_free(copy);
     }
+}
 
-    s = new_ssl(server, c, c->to_server, c->to_client);
-    init_side(&c->server, s);
-    SSL_set_accept_state(s);
+static void adopt_server(ts_conn *c, SSL *ssl)
+{
+    adopt(c, &c->server, ssl, c->to_server, c->to_client);
+    SSL_set_accept_state(ssl);
+}
+
+static void open_wires(ts_conn *c, int dtls)
+{
+    c->to_server = dtls ? ts_dgram_bio_new() : ts_stream_bio_new();
+    c->to_client = dtls ? ts_dgram_bio_new() : ts_stream_bio_new();
+}
+
+ts_conn *ts_conn_new(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer)
+{
+    ts_conn *c = ts_xmalloc(sizeof(*c));
+    SSL *s = SSL_new(client);
+
+    open_wires(c, s != NULL && SSL_is_dtls(s));
+    SSL_CTX_sess_set_new_cb(client, on_new_session);
+    adopt_client(c, s, offer);
+    adopt_server(c, SSL_new(server));
     return c;
 }
 
-void ts_conn_free(ts_conn *c)
+void ts_conn_server_is(ts_conn *c, SSL *ssl)
 {
-    if (c == NULL)
-        return;
+    SSL_free(c->server.ssl);
+    adopt_server(c, ssl);
+}
+
+/* Ends the connection and forgets it, but for the server's SSL. */
+static void hang_up(ts_conn *c)
+{
     /* A connection that ends without close_notify spoils its session. */
     if (c->established) {
         SSL_shutdown(c->client.ssl);
@@ -159,11 +167,31 @@ void ts_conn_free(ts_conn *c)
     for (int i = 0; i < c->n_sessions; i++)
         SSL_SESSION_free(c->session[i]);
     SSL_free(c->client.ssl);
-    SSL_free(c->server.ssl);
     BIO_free(c->to_server);
     BIO_free(c->to_client);
     SSL_SESSION_free(c->psk);
     free(c->psk_id);
+}
+
+void ts_conn_next(ts_conn *c, SSL_CTX *client, SSL_SESSION *offer)
+{
+    SSL *server = c->server.ssl;
+
+    hang_up(c);
+    if (SSL_clear(server) != 1)
+        ts_bail("SSL_clear() failed");
+    memset(c, 0, sizeof(*c));
+    open_wires(c, SSL_is_dtls(server));
+    adopt_client(c, SSL_new(client), offer);
+    adopt_server(c, server);
+}
+
+void ts_conn_free(ts_conn *c)
+{
+    if (c == NULL)
+        return;
+    hang_up(c);
+    SSL_free(c->server.ssl);
     free(c);
 }
 
@@ -265,10 +293,42 @@ int ts_conn_handshake(ts_conn *c)
     return c->established;
 }
 
+/* Early data first: the server reads it in the middle of its handshake. */
+size_t ts_conn_early(ts_conn *c, const void *data, size_t len)
+{
+    char buf[64];
+    size_t n = 0, got = 0;
+    int ret = SSL_READ_EARLY_DATA_ERROR;
+
+    ERR_clear_error();
+    if (SSL_write_early_data(c->client.ssl, data, len, &n) != 1)
+        ts_bail("cannot send early data");
+    for (int i = 0; i < 4 && ret != SSL_READ_EARLY_DATA_FINISH; i++) {
+        ERR_clear_error();
+        ret = SSL_read_early_data(c->server.ssl, buf, sizeof(buf), &n);
+        got += n;
+        /* Its end comes with the client's Finished. */
+        if (ret == SSL_READ_EARLY_DATA_ERROR)
+            handshake_step(&c->client);
+    }
+    return got;
+}
+
 ts_conn *ts_connect(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer)
 {
     ts_conn *c = ts_conn_new(server, client, offer);
 
+    ts_conn_handshake(c);
+    return c;
+}
+
+ts_conn *ts_connect_to(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer,
+                       const char *name)
+{
+    ts_conn *c = ts_conn_new(server, client, offer);
+
+    if (SSL_set_tlsext_host_name(c->client.ssl, name) != 1)
+        ts_bail("cannot set the server's name");
     ts_conn_handshake(c);
     return c;
 }
@@ -330,7 +390,7 @@ const char *ts_alert_name(int alert)
 
 const char *ts_outcome(const ts_conn *c)
 {
-    static char text[128];
+    static _Thread_local char text[128];
     const ts_side *who = c->server.alerted_first ? &c->server
         : c->client.alerted_first ? &c->client : NULL;
 

@@ -12,6 +12,8 @@ static struct {
     long unknown_key, tampered, maybe;
     int refused;                      /* the three above are to be checked */
     int unused;                       /* the core is not to be used at all */
+    int failures;                     /* at least so many, exactly when 0 */
+    int bad;                          /* checks on the way that failed */
 } want;
 
 void ts_expect_core(long sealed, long opened)
@@ -38,6 +40,11 @@ void ts_expect_refused(long unknown_key, long tampered, long maybe)
 void ts_expect_core_unused(void)
 {
     want.unused = 1;
+}
+
+void ts_expect_failures(long at_least)
+{
+    want.failures += (int)at_least;
 }
 
 int ts_shim_expected(void)
@@ -87,12 +94,32 @@ static int compare(const char *what, uint64_t got, long expected, int minimum)
     return 1;
 }
 
+int ts_shim_loaded(void)
+{
+    return find_version() != NULL;
+}
+
+void ts_expect_contexts(long attached, long detached, const char *where)
+{
+    struct ticketshim_stats s;
+    int bad = 0;
+
+    if (!ts_shim_expected())
+        return;
+    ts_stats(&s);
+    bad += compare("attached", s.attached, attached, 0);
+    bad += compare("detached", s.detached, detached, 0);
+    if (bad > 0)
+        ts_diag("core: … at: %s", where);
+    want.bad += bad;
+}
+
 int ts_core_check(void)
 {
     struct ticketshim_stats s;
     version_fn version = find_version();
     uint64_t tampered;
-    int bad = 0;
+    int bad = want.bad;
 
     if (!ts_shim_expected()) {
         if (version == NULL)
@@ -132,6 +159,6 @@ int ts_core_check(void)
             bad++;
         }
     }
-    bad += compare("failures", s.failures, 0, 0);
+    bad += compare("failures", s.failures, want.failures, want.failures > 0);
     return bad;
 }

@@ -19,6 +19,16 @@ int ts_full_tickets(ts_proto proto)
     return proto == TS_TLS13 ? 2 : 1;
 }
 
+const char *ts_full(ts_proto proto)
+{
+    return proto == TS_TLS13 ? "full, 2 tickets" : "full, 1 ticket";
+}
+
+const char *ts_resumed(ts_proto proto)
+{
+    return proto == TS_TLS13 ? "resumed, 1 ticket" : "resumed, 0 tickets";
+}
+
 static SSL_CTX *new_ctx(ts_proto proto)
 {
     int version = proto == TS_TLS12 ? TLS1_2_VERSION

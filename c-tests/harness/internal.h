@@ -9,6 +9,7 @@ void ts_show_errors(const char *who);   /* OpenSSL's error queue to stderr */
 void ts_pki_free(void);                 /* pki.c's certificates */
 void ts_dgram_bio_method_free(void);    /* dgram.c's method */
 int ts_core_check(void);                /* core.c; 0 when as announced */
+BIO *ts_dgram_bio_new(void);            /* keeps datagrams apart */
 BIO *ts_stream_bio_new(void);           /* a memory BIO that asks to retry */
 void ts_count_ticket(void);             /* one more for ts_total_tickets() */
 

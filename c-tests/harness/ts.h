@@ -109,6 +109,18 @@ void ts_expect_refused(long unknown_key, long tampered, long maybe);
 /* This program never lets the core seal or open, and that is the point. */
 void ts_expect_core_unused(void);
 
+/*
+ * So many contexts (also clients', and those not yet freed) with the core in
+ * them, and with keys of the application's: just now. `where` is for stderr.
+ */
+void ts_expect_contexts(long attached, long detached, const char *where);
+
+/* At least so many troubles of the shim's own; without this, none. */
+void ts_expect_failures(long at_least);
+
+/* Is the shim in this process, whatever was expected? For a second process. */
+int ts_shim_loaded(void);
+
 /* 1 when TS_EXPECT_SHIM=1. For stderr and counters; never for stdout. */
 int ts_shim_expected(void);
 
@@ -152,6 +164,10 @@ const char *ts_proto_name(ts_proto proto);
 
 /* Tickets that a full handshake brings by default: 1, in TLS 1.3 two. */
 int ts_full_tickets(ts_proto proto);
+
+/* What ts_outcome() says by default: "full, 2 tickets", "resumed, 0 tickets". */
+const char *ts_full(ts_proto proto);
+const char *ts_resumed(ts_proto proto);
 
 /* ---- certificates (pki.c) -------------------------------------------------- */
 
@@ -298,6 +314,25 @@ void ts_conn_pump(ts_conn *c);
 /* ts_conn_new() and ts_conn_handshake(). */
 ts_conn *ts_connect(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer);
 
+/* The same, and the client asks for the server by this name (SNI). */
+ts_conn *ts_connect_to(SSL_CTX *server, SSL_CTX *client, SSL_SESSION *offer,
+                       const char *name);
+
+/*
+ * Before ts_conn_handshake(): the client sends `data` (some 60 bytes at most)
+ * as early data, the server reads what it takes of it. Returns how much.
+ */
+size_t ts_conn_early(ts_conn *c, const void *data, size_t len);
+
+/* Before the handshake: this SSL is the server, not the one that is there. */
+void ts_conn_server_is(ts_conn *c, SSL *ssl);
+
+/*
+ * The next connection on the same server SSL, after SSL_clear(): with a new
+ * client, and nothing on record. ts_conn_handshake() is still to come.
+ */
+void ts_conn_next(ts_conn *c, SSL_CTX *client, SSL_SESSION *offer);
+
 /*
  * ts_connect() to a server whose dec_cb will end the handshake after a ticket
  * was opened. In TLS 1.3 libssl 3.0.19 loses the decrypted session then (3.0.22
@@ -385,13 +420,10 @@ int ts_null_ctx_checks_lists(void);
 /* Puts an entry of somebody else's on the error queue. */
 void ts_raise_foreign_error(void);
 
-/*
- * An application's own ticket keys, by a key callback of its own: a fixed
- * key; on opening the callback returns `open_return` (1 or 2, 0 to refuse).
- */
-void ts_use_own_key_cb(SSL_CTX *ctx, const int *open_return);
+/* SSL_SESSION_set_time(): the session was made so many seconds ago. */
+void ts_session_set_age(SSL_SESSION *ss, long seconds);
 
-/* A BIO that keeps datagrams apart: what is written is read, one for one. */
-BIO *ts_dgram_bio_new(void);
+#include "keys.h"
+#include "child.h"
 
 #endif

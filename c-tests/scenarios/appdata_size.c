@@ -56,23 +56,15 @@ static int fill_up(SSL *s, ts_cb *cb)
 }
 
 /* With SNI, as real clients have it; it takes its part of the space. */
-static ts_conn *say_hello(rig *r, SSL_SESSION *ss)
-{
-    static const char sni[] = "a.rather.long.name.for.a.server.that.someone."
-        "gave.to.it.without.a.thought.of.how.long.a.client.hello.may.be.test";
-    ts_conn *c = ts_conn_new(r->srv, r->cli, ss);
-
-    SSL_set_tlsext_host_name(c->client.ssl, sni);
-    ts_conn_handshake(c);
-    return c;
-}
+static const char sni[] = "a.rather.long.name.for.a.server.that.someone."
+    "gave.to.it.without.a.thought.of.how.long.a.client.hello.may.be.test";
 
 static ts_conn *full_handshake(rig *r, long der)
 {
     ts_conn *c;
 
     r->der = der;
-    c = say_hello(r, NULL);
+    c = ts_connect_to(r->srv, r->cli, NULL, sni);
     ts_expect_core(c->tickets, 0);
     return c;
 }
@@ -97,7 +89,7 @@ static ts_conn *offer(rig *r, long der)
     r->offered_len = r->appdata_len;
     ts_conn_free(c);
     r->der = 1000; /* for the ticket that TLS 1.3 sends on resumption */
-    c = say_hello(r, ss);
+    c = ts_connect_to(r->srv, r->cli, ss, sni);
     ts_expect_core(c->tickets, c->server.resumed);
     SSL_SESSION_free(ss);
     return c;

@@ -116,16 +116,17 @@ static void own_keys(ts_proto proto)
     ts_cb cb = TS_CB_INIT;
     SSL_CTX *srv = ts_server_ctx(proto), *cli = ts_client_ctx(proto);
     SSL_SESSION *good;
-    int open_return;
+    ts_own_keys own = { .open_return = 1 };
 
-    ts_use_own_key_cb(srv, &open_return);
+    ts_raw_keys_make(&own.keys, 1);
+    ts_use_own_keys(srv, ts_have_door(TS_DOOR_EVP_CB) ? TS_DOOR_EVP_CB
+                    : TS_DOOR_OLD_CB, &own);
     ts_cb_install(srv, &cb);
     good = ts_fresh_session(srv, cli);
-    open_return = 1;
     one_status(proto, srv, cli, &cb, good, SSL_TICKET_SUCCESS, 1);
-    open_return = 2;
+    own.open_return = 2;
     one_status(proto, srv, cli, &cb, good, SSL_TICKET_SUCCESS_RENEW, 1);
-    open_return = 0;
+    own.open_return = 0;
     one_status(proto, srv, cli, &cb, good, SSL_TICKET_NO_DECRYPT, 1);
     SSL_SESSION_free(good);
     SSL_CTX_free(srv);

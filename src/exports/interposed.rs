@@ -3,19 +3,15 @@
 //!
 //! No prototype of these is in our header: they are OpenSSL's, and programs call them as they always did.
 
-use std::ffi::{c_char, c_int, c_long, c_uchar, c_uint, c_void};
+use std::ffi::{c_int, c_long, c_uchar, c_uint, c_void};
 use std::{ptr, slice};
 
-#[cfg(not(ossl = "1.1.1"))]
-use openssl_sys::OSSL_LIB_CTX;
 use openssl_sys::{SSL_CTX, SSL_METHOD};
 
 use super::{is_null, version_libssl};
 use crate::libssl::context::{self, Door};
 use crate::libssl::ffi::{self, AnyFn};
 use crate::libssl::guard::{Api, guard};
-#[cfg(not(ossl = "1.1.1"))]
-use crate::libssl::mechanism::KeyFn;
 use crate::libssl::{connection, real};
 
 version_libssl!("SSL_CTX_new");
@@ -34,52 +30,11 @@ pub unsafe extern "C" fn SSL_CTX_new(method: *const SSL_METHOD) -> *mut SSL_CTX 
     attached(ctx)
 }
 
-#[cfg(not(ossl = "1.1.1"))]
-version_libssl!("SSL_CTX_new_ex");
-/// SSL_CTX_new_ex(3): the context gets the core.
-///
-/// # Safety
-/// As SSL_CTX_new_ex(3).
-#[cfg(not(ossl = "1.1.1"))]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn SSL_CTX_new_ex(
-    libctx: *mut OSSL_LIB_CTX,
-    propq: *const c_char,
-    method: *const SSL_METHOD,
-) -> *mut SSL_CTX {
-    let ctx = guard(None, || {
-        connection::watch();
-        let real = real::SSL_CTX_NEW_EX.get()?;
-        // SAFETY: the caller's promise, the same as the real function's.
-        Some(unsafe { real(libctx, propq, method) })
-    });
-    attached(ctx)
-}
-
 /// The context with the core in it. Whatever goes wrong with that, the program gets its context.
-fn attached(ctx: Option<*mut SSL_CTX>) -> *mut SSL_CTX {
+pub(super) fn attached(ctx: Option<*mut SSL_CTX>) -> *mut SSL_CTX {
     let ctx = ctx.unwrap_or(ptr::null_mut());
     guard((), || context::attach_new(ctx));
     ctx
-}
-
-#[cfg(not(ossl = "1.1.1"))]
-version_libssl!("SSL_CTX_set_tlsext_ticket_key_evp_cb");
-/// SSL_CTX_set_tlsext_ticket_key_evp_cb(3): the application's own keys, so the core steps aside; NULL brings it back.
-///
-/// # Safety
-/// As SSL_CTX_set_tlsext_ticket_key_evp_cb(3); NULL is answered.
-#[cfg(not(ossl = "1.1.1"))]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut SSL_CTX, fp: KeyFn) -> c_int {
-    guard(Api::Failed.into(), || {
-        if is_null(ctx, "SSL_CTX_set_tlsext_ticket_key_evp_cb", "ctx") {
-            return Api::Failed.into();
-        }
-        let Some(real) = real::SET_TICKET_KEY_EVP_CB.get() else { return Api::Failed.into() };
-        // SAFETY: the caller's promise, the same as the real function's.
-        context::callback_door(ctx, Door::EvpCallback, fp.is_some(), Api::Done.into(), || unsafe { real(ctx, fp) })
-    })
 }
 
 version_libssl!("SSL_CTX_callback_ctrl");

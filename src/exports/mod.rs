@@ -5,38 +5,32 @@
 //! holds the built library to the list in `c-tests/elf/exports.txt`.
 
 mod interposed;
+#[cfg(mechanism = "provider")]
+mod interposed_3;
 mod manual_page;
 mod own;
 pub(crate) mod types;
 
 /// Puts an exported function into a symbol version node.
 macro_rules! version {
-    ($name:literal, $node:literal) => {
+    ($name:literal, $node:expr) => {
         std::arch::global_asm!(concat!(".symver ", $name, ", ", $name, "@@@", $node));
     };
 }
 use version;
 
-/// A function of libssl's first node (on 1.1.1: those that came with 1.1.0).
+/// A function that this libssl always had.
 macro_rules! version_libssl {
     ($name:literal) => {
-        #[cfg(ossl = "1.1.1")]
-        $crate::exports::version!($name, "OPENSSL_1_1_0");
-        #[cfg(ossl = "3")]
-        $crate::exports::version!($name, "OPENSSL_3.0.0");
-        #[cfg(ossl = "4")]
-        $crate::exports::version!($name, "OPENSSL_4.0.0");
+        $crate::exports::version!($name, env!("TICKETSHIM_NODE"));
     };
 }
 use version_libssl;
 
-/// A function that came with 1.1.1.
+/// A function that came with session ticket callbacks.
 macro_rules! version_libssl_tickets {
     ($name:literal) => {
-        #[cfg(ossl = "1.1.1")]
-        $crate::exports::version!($name, "OPENSSL_1_1_1");
-        #[cfg(not(ossl = "1.1.1"))]
-        $crate::exports::version_libssl!($name);
+        $crate::exports::version!($name, env!("TICKETSHIM_TICKETS_NODE"));
     };
 }
 use version_libssl_tickets;

@@ -31,9 +31,12 @@ pub struct Schedule {
 impl Schedule {
     /// Keys that change every `epoch` and open for at least `accept` seconds after sealing, at most one epoch longer,
     /// and in no case beyond [`MAX_ACCEPT`] or [`MAX_EPOCHS`]: see [`Schedule::accept`] for what came of it.
-    pub fn new(epoch: EpochLength, accept: u64) -> Self {
-        let most = (MAX_ACCEPT / epoch.seconds()).saturating_sub(1).min(MAX_EPOCHS as u64 - 3);
-        Self { epoch, behind: accept.div_ceil(epoch.seconds()).min(most) }
+    pub const fn new(epoch: EpochLength, accept: u64) -> Self {
+        let by_time = (MAX_ACCEPT / epoch.seconds()).saturating_sub(1);
+        let by_room = MAX_EPOCHS as u64 - 3;
+        let most = if by_time < by_room { by_time } else { by_room };
+        let wanted = accept.div_ceil(epoch.seconds());
+        Self { epoch, behind: if wanted < most { wanted } else { most } }
     }
 
     /// For how long a ticket opens at the least, in seconds.
@@ -102,6 +105,11 @@ impl Ring {
             forgotten: [None; REMEMBERED],
             forgotten_next: 0,
         }
+    }
+
+    /// Gives an empty ring its schedule: for one that is copied from a constant to where it will be filled.
+    pub fn set_schedule(&mut self, schedule: Schedule) {
+        self.schedule = schedule;
     }
 
     /// Fills an empty ring from a chain at `now` (Unix seconds). The chain may stand anywhere: before the window (a

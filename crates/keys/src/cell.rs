@@ -16,6 +16,13 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use crate::memory::Region;
 
+/// A value to begin with, without secrets. It is copied byte by byte to where it will be filled, so it is plain data,
+/// and never passes over a stack, which may be small where a ring is large.
+pub(crate) trait Blank: Send + Sync + Sized + 'static {
+    /// The value.
+    fn blank() -> &'static Self;
+}
+
 /// Places in a cell: the current value, the one being made, and some that slow readers still hold.
 const PLACES: usize = 6;
 /// In [`Cell::current`]: there is no value.
@@ -103,10 +110,9 @@ impl<T> Place<T> {
     }
 }
 
-impl<T: Send + Sync> Cell<T> {
+impl<T: Blank> Cell<T> {
     /// No value yet.
     pub(crate) const fn new() -> Self {
-        const { assert!(size_of::<T>() > 0) }
         Self {
             places: [const { Place { state: AtomicU64::new(0), value: AtomicPtr::new(ptr::null_mut()) } }; PLACES],
             current: AtomicUsize::new(NOWHERE),
@@ -133,15 +139,16 @@ impl<T: Send + Sync> Cell<T> {
         }
     }
 
-    /// Makes a new value out of `blank`, in place, and puts it in force; the one before is erased as soon as nobody
+    /// Makes a new value out of a blank one, in place, and puts it in force; the one before is erased as soon as nobody
     /// reads it. False, and nothing changes, if `make` says so or there is no room.
     ///
     /// For one thread at a time; others may read.
-    pub(crate) fn replace(&self, generation: u32, blank: T, make: impl FnOnce(&mut T) -> bool) -> bool {
+    pub(crate) fn replace(&self, generation: u32, make: impl FnOnce(&mut T) -> bool) -> bool {
         self.sweep(generation);
         let Some(mut taken) = self.take(generation) else { return false };
-        // SAFETY: the place is taken, and has room for a T; what was in it is erased.
-        unsafe { taken.value.write(blank) };
+        // SAFETY: the place is taken, and has room for a T; what was in it is erased. A blank is plain data: the copy
+        // shares nothing with it.
+        unsafe { taken.value.copy_from_nonoverlapping(NonNull::from(T::blank()), 1) };
         // SAFETY: just written, and nobody else's.
         if !make(unsafe { taken.value.as_mut() }) {
             return false;
@@ -261,11 +268,17 @@ mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;
 
+    impl Blank for [u64; 512] {
+        fn blank() -> &'static Self {
+            &[0; 512]
+        }
+    }
+
     const HERE: u32 = 1;
     const CHILD: u32 = 2;
 
     fn set(cell: &Cell<[u64; 512]>, generation: u32, value: u64) -> bool {
-        cell.replace(generation, [0; 512], |place| {
+        cell.replace(generation, |place| {
             place.fill(value);
             true
         })
@@ -334,13 +347,13 @@ mod tests {
     fn a_maker_that_fails_or_panics_changes_nothing() {
         let cell = Cell::new();
         assert!(set(&cell, HERE, 1));
-        let failed = cell.replace(HERE, [0; 512], |v| {
+        let failed = cell.replace(HERE, |v| {
             v.fill(8);
             false
         });
         assert!(!failed);
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            cell.replace(HERE, [0; 512], |v| {
+            cell.replace(HERE, |v| {
                 v.fill(8);
                 panic!("as a bug would")
             })

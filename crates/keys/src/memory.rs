@@ -165,10 +165,18 @@ mod tests {
     #[test]
     fn stays_out_of_core_dumps() {
         let locked = Locked::new([1u8; 64]).unwrap();
+        let address = locked.value.as_ptr() as usize;
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-        let start = format!("{:x}-", locked.value.as_ptr() as usize);
-        let flags = maps.split_once(&start).and_then(|(_, rest)| rest.split_once("VmFlags:")).map(|(_, f)| f);
-        let flags = flags.and_then(|f| f.lines().next()).unwrap();
+        // A mapping's first line is "start-end perms ..."; neighbours with equal flags are one.
+        let mut here = false;
+        let flags = maps.lines().find(|line| {
+            if let Some((start, end)) = line.split(' ').next().and_then(|range| range.split_once('-')) {
+                let hex = |text| usize::from_str_radix(text, 16).unwrap();
+                here = (hex(start)..hex(end)).contains(&address);
+            }
+            here && line.starts_with("VmFlags:")
+        });
+        let flags = flags.unwrap();
         assert!(flags.split(' ').any(|f| f == "dd"), "{flags}");
         assert!(flags.split(' ').any(|f| f == "lo") || may_be_swapped(), "{flags}");
     }

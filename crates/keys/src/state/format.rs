@@ -191,7 +191,7 @@ pub(crate) mod tests {
     fn the_bytes_are_these() {
         let sum = Sha256::digest(&bytes()[..LEN]);
         let hex: String = sum.iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, "GOLDEN");
+        assert_eq!(hex, "2d877ef49d1ea82b7439ecddbe9d2227e7852cb0e30675ac6267a97d12af1b00");
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub enum Refusal {
     NoRandomness,
     /// Anything else: the error number.
     System(u32),
+    /// There is no such directory to write it in.
+    NoDirectory,
 }
 
 impl Refusal {
@@ -124,7 +126,7 @@ impl Refusal {
 }
 
 /// New ones come last.
-const NUMBERED: [fn(u32) -> Refusal; 30] = [
+const NUMBERED: [fn(u32) -> Refusal; 31] = [
     |_| Refusal::Missing,
     |_| Refusal::Exists,
     |_| Refusal::Denied,
@@ -155,6 +157,7 @@ const NUMBERED: [fn(u32) -> Refusal; 30] = [
     |_| Refusal::NoMemory,
     |_| Refusal::NoRandomness,
     Refusal::System,
+    |_| Refusal::NoDirectory,
 ];
 
 struct Text<'a> {
@@ -231,6 +234,7 @@ impl fmt::Display for Text<'_> {
             ),
             R::NoSpace => write!(f, "{name}: no space (disk, quota or file size limit) to write it in {dir}"),
             R::ReadOnly => write!(f, "{name}: {dir} is read-only, so it cannot be written from here"),
+            R::NoDirectory => write!(f, "{name}: there is no directory {dir}: mkdir -m 700 {dir}"),
             R::NoMemory => write!(f, "{name}: the system has no memory for it"),
             R::NoRandomness => write!(f, "{name}: the system has no randomness to make it of yet"),
             R::System(errno) => {

@@ -1,0 +1,444 @@
+//! State files on a disk: who may have them, who writes them, and what a kill leaves.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+use ticketshim_core::ratchet::EpochLength;
+
+use super::*;
+
+const HOUR: u64 = 3600;
+const NOW: u64 = 1_800_000_000;
+
+fn schedule() -> Schedule {
+    Schedule::new(EpochLength::new(HOUR as u32).unwrap(), 3 * HOUR)
+}
+
+fn state(seed: u8, now: u64) -> State {
+    let seed: [u8; 32] = Sha256::digest([seed]).into();
+    State::from_seed(&Secret::new(seed), schedule(), now).unwrap()
+}
+
+/// A directory with a state file, made three hours before [`NOW`], which is its window.
+struct Dir {
+    dir: TempDir,
+    file: PathBuf,
+}
+
+impl Dir {
+    fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { file: dir.path().join("state"), dir }
+    }
+
+    fn new() -> Self {
+        let dir = Self::empty();
+        create(&dir.file, &state(1, NOW)).unwrap();
+        dir
+    }
+
+    fn mode(&self, mode: u32) {
+        fs::set_permissions(&self.file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn refusal(&self) -> Refusal {
+        read(&self.file).err().expect("refused")
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(self.dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn is_root() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { libc::geteuid() == 0 }
+}
+
+#[test]
+fn made_once_private_and_read_back() {
+    let dir = Dir::new();
+    assert_eq!(readers(&dir.file).unwrap().mode, 0o600);
+    let (written, found) = (state(1, NOW), read(&dir.file).unwrap());
+    assert_eq!((found.id(), found.epoch(), found.schedule()), (written.id(), NOW / HOUR - 3, schedule()));
+    assert_eq!(found.keys(NOW).unwrap(), written.keys(NOW).unwrap());
+    assert_eq!(create(&dir.file, &state(2, NOW)), Err(Refusal::Exists));
+    assert_eq!(read(&dir.file).unwrap().id(), written.id());
+    assert_eq!(dir.names(), ["state"]);
+}
+
+#[test]
+fn the_same_seed_is_the_same_chain_under_the_same_id() {
+    let (a, b) = (state(1, NOW), state(1, NOW + 2 * HOUR));
+    assert_eq!(a.id(), b.id());
+    assert_eq!(a.keys(NOW + 5 * HOUR).unwrap(), b.keys(NOW + 5 * HOUR).unwrap());
+    assert_ne!(a.id(), state(2, NOW).id());
+    let other = Schedule::new(schedule().epoch, HOUR);
+    assert_ne!(a.id(), State::from_seed(&Secret::new(Sha256::digest([1]).into()), other, NOW).unwrap().id());
+    assert!(matches!(State::from_seed(&Secret::new([0; 32]), schedule(), NOW), Err(Refusal::Weak)));
+    let (c, d) = (State::random(schedule(), NOW).unwrap(), State::random(schedule(), NOW).unwrap());
+    assert!(c.id() != d.id() && c.epoch() == NOW / HOUR && !c.0.chain.is_weak());
+}
+
+#[test]
+fn keys_have_names_and_times() {
+    let keys = state(1, NOW).keys(NOW).unwrap();
+    assert_eq!(keys.len(), 5, "three behind, the current one, one ahead");
+    let current = keys[3];
+    assert_eq!((current.begins, current.ends), (NOW / HOUR * HOUR, (NOW / HOUR + 4) * HOUR));
+}
+
+#[test]
+fn modes_that_are_refused() {
+    let dir = Dir::new();
+    for (mode, expected) in [
+        (0o600, None),
+        (0o400, None),
+        (0o604, Some(Refusal::Mode(0o604))),
+        (0o602, Some(Refusal::Mode(0o602))),
+        (0o601, Some(Refusal::Mode(0o601))),
+        (0o644, Some(Refusal::Mode(0o644))),
+        (0o666, Some(Refusal::Mode(0o666))),
+        (0o620, Some(Refusal::GroupMode(0o620))),
+        (0o660, Some(Refusal::GroupMode(0o660))),
+        (0o640, (!is_root()).then_some(Refusal::GroupMode(0o640))),
+    ] {
+        dir.mode(mode);
+        assert_eq!(read(&dir.file).err(), expected, "{mode:04o}");
+    }
+}
+
+#[test]
+fn a_directory_that_anybody_can_write_is_refused_unless_sticky() {
+    let dir = Dir::new();
+    for (mode, expected) in [(0o777, Some(Refusal::Directory(0o777))), (0o1777, None), (0o770, None)] {
+        fs::set_permissions(dir.dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(read(&dir.file).err(), expected, "{mode:04o}");
+    }
+}
+
+#[test]
+fn what_is_not_a_file_is_refused_without_waiting() {
+    let dir = Dir::new();
+    let other = dir.dir.path().join("other");
+    symlink(&dir.file, &other).unwrap();
+    assert_eq!(read(&other).err(), Some(Refusal::Symlink));
+    assert_eq!(read(dir.dir.path()).err(), Some(Refusal::IsDirectory));
+    assert_eq!(read(Path::new("/dev/zero")).err(), Some(Refusal::NotAFile));
+    assert_eq!(read(Path::new("/")).err(), Some(Refusal::IsDirectory));
+    assert_eq!(read(&dir.file.join("below")).err(), Some(Refusal::Missing));
+    fs::remove_file(&other).unwrap();
+    let name = std::ffi::CString::new(other.to_str().unwrap()).unwrap();
+    // SAFETY: a C string of ours.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    assert_eq!(read(&other).err(), Some(Refusal::NotAFile));
+    assert_eq!(create(&other, &state(1, NOW)), Err(Refusal::Exists));
+}
+
+#[test]
+fn a_huge_file_is_not_read() {
+    let dir = Dir::new();
+    let file = fs::OpenOptions::new().append(true).open(&dir.file).unwrap();
+    file.set_len(1 << 40).unwrap();
+    assert_eq!(dir.refusal(), Refusal::TooLong);
+    fs::write(&dir.file, [0x55; 48]).unwrap();
+    assert_eq!(dir.refusal(), Refusal::ForeignKeys(48));
+    assert_eq!(reseed(&dir.file, &state(2, NOW)), Err(Refusal::ForeignKeys(48)), "somebody needs that one");
+}
+
+#[test]
+fn an_advance_erases_what_left_the_window_and_keeps_mode_and_keys() {
+    let dir = Dir::new();
+    let mode = if is_root() { 0o640 } else { 0o400 };
+    dir.mode(mode);
+    let before = fs::read(&dir.file).unwrap();
+    let epoch = NOW / HOUR - 3;
+    assert_eq!(advance(&dir.file, NOW, false), Ok(Advanced::Current));
+    assert_eq!(advance(&dir.file, NOW - 9 * HOUR, false), Ok(Advanced::Current), "never back");
+    assert_eq!(advance(&dir.file, NOW + 9 * HOUR, false), Ok(Advanced::From(epoch, epoch + 9)));
+    let after = fs::read(&dir.file).unwrap();
+    assert_eq!(readers(&dir.file).unwrap().mode, mode);
+    for secret in [56..88, 88..120] {
+        let kept = after.windows(32).any(|w| w == &before[secret.clone()]);
+        assert_eq!(kept, secret.start == 88, "the link is gone; the next era's secret stays until that era");
+    }
+    assert_eq!(read(&dir.file).unwrap().keys(NOW + 9 * HOUR).unwrap(), state(1, NOW).keys(NOW + 9 * HOUR).unwrap());
+    assert_eq!(dir.names(), ["state"]);
+}
+
+#[test]
+fn an_old_file_is_erased_when_it_has_lost_its_name() {
+    let dir = Dir::new();
+    let held = fs::File::open(&dir.file).unwrap();
+    advance(&dir.file, NOW + HOUR, false).unwrap();
+    let mut left = Vec::new();
+    std::io::Read::read_to_end(&mut &held, &mut left).unwrap();
+    assert_eq!(left, [0; LEN]);
+    let backup = dir.dir.path().join("backup");
+    fs::hard_link(&dir.file, &backup).unwrap();
+    advance(&dir.file, NOW + 2 * HOUR, false).unwrap();
+    assert!(read(&backup).is_ok(), "a second name is somebody's intention");
+}
+
+#[test]
+fn a_clock_far_ahead_does_not_spoil_the_file() {
+    let dir = Dir::new();
+    let century = NOW + 100 * 365 * 86_400;
+    let Err(Refusal::FarAhead(days)) = advance(&dir.file, century, false) else { panic!("refused") };
+    assert_eq!(days, 36_500);
+    assert_eq!(read(&dir.file).unwrap().epoch(), NOW / HOUR - 3);
+    assert!(matches!(advance(&dir.file, NOW + 365 * 86_400, false), Ok(Advanced::From(..))));
+    assert!(matches!(advance(&dir.file, century, true), Ok(Advanced::From(..))), "if the operator insists");
+}
+
+#[test]
+fn a_file_made_by_a_clock_of_1970_may_catch_up() {
+    let dir = Dir::empty();
+    create(&dir.file, &state(1, 5 * HOUR)).unwrap();
+    assert_eq!(advance(&dir.file, NOW, false), Ok(Advanced::From(2, NOW / HOUR - 3)));
+}
+
+#[test]
+fn reseeding_replaces_a_chain_or_a_ruin_and_keeps_the_mode() {
+    let dir = Dir::new();
+    dir.mode(0o400);
+    let ruin = fs::read(&dir.file).unwrap()[..99].to_vec();
+    reseed(&dir.file, &state(2, NOW)).unwrap();
+    assert_eq!(read(&dir.file).unwrap().id(), state(2, NOW).id());
+    assert_eq!(readers(&dir.file).unwrap().mode, 0o400);
+    dir.mode(0o600);
+    fs::write(&dir.file, ruin).unwrap();
+    assert_eq!(dir.refusal(), Refusal::Truncated(99));
+    reseed(&dir.file, &state(3, NOW)).unwrap();
+    assert_eq!(read(&dir.file).unwrap().id(), state(3, NOW).id());
+    dir.mode(0o644);
+    assert_eq!(reseed(&dir.file, &state(4, NOW)), Err(Refusal::Mode(0o644)));
+    fs::remove_file(&dir.file).unwrap();
+    assert_eq!(reseed(&dir.file, &state(4, NOW)), Err(Refusal::Missing));
+}
+
+#[test]
+fn writers_wait_for_each_other_and_give_up() {
+    let dir = Dir::new();
+    let writer = Writer::begin(&dir.file).unwrap();
+    assert_eq!(Writer::try_begin(&dir.file).err(), Some(Refusal::Busy));
+    let other = std::thread::spawn({
+        let file = dir.file.clone();
+        move || advance(&file, NOW + HOUR, false)
+    });
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    drop(writer);
+    assert!(matches!(other.join().unwrap(), Ok(Advanced::From(..))));
+    // Somebody who has nothing to do with us and never lets go.
+    let _rude = Writer::begin(&dir.file).unwrap();
+    assert_eq!(advance(&dir.file, NOW + 2 * HOUR, false), Err(Refusal::Busy));
+}
+
+#[test]
+fn of_many_who_create_one_wins_and_all_agree() {
+    let dir = Dir::empty();
+    let states: Vec<State> = (0..8).map(|seed| state(seed, NOW)).collect();
+    std::thread::scope(|scope| {
+        let made: Vec<_> = states.iter().map(|s| scope.spawn(|| create(&dir.file, s))).collect();
+        let made: Vec<_> = made.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(made.iter().filter(|m| m.is_ok()).count(), 1, "{made:?}");
+        assert!(made.iter().all(|m| matches!(m, Ok(()) | Err(Refusal::Exists))), "{made:?}");
+        let winner = states.iter().zip(&made).find(|(_, made)| made.is_ok()).unwrap().0;
+        assert_eq!(read(&dir.file).unwrap().id(), winner.id());
+    });
+    assert_eq!(dir.names(), ["state"]);
+}
+
+#[test]
+fn readers_never_see_a_file_that_is_being_erased() {
+    let dir = Dir::new();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for epoch in 1..300 {
+                advance(&dir.file, NOW + epoch * HOUR, false).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            if let Err(refusal) = read(&dir.file) {
+                panic!("{refusal:?}");
+            }
+        }
+    });
+}
+
+/// Runs the test `name` of this file in a process of its own; `setting` tells it that it is meant.
+fn in_process(name: &str, setting: &[(&str, &str)], file: &Path) -> std::process::ExitStatus {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("state::tests::{name}"), "--nocapture"]).env("TICKETSHIM_TEST_FILE", file);
+    command.envs(setting.iter().copied()).stdout(std::process::Stdio::null()).status().unwrap()
+}
+
+fn file_of_parent() -> Option<PathBuf> {
+    std::env::var_os("TICKETSHIM_TEST_FILE").map(PathBuf::from)
+}
+
+#[test]
+fn child_that_writes() {
+    let Some(file) = file_of_parent() else { return };
+    if file.exists() {
+        advance(&file, NOW + HOUR, false).unwrap();
+    } else {
+        create(&file, &state(1, NOW)).unwrap();
+    }
+}
+
+#[test]
+fn a_kill_at_any_step_leaves_the_old_file_or_the_new_one() {
+    use write::Step::{Drafted, Durable, HalfWritten, Locked, Made, Opened, Renamed, Written};
+    let old = NOW / HOUR - 3;
+    for exists in [false, true] {
+        for step in [Opened, Locked, Made, HalfWritten, Written, Drafted, Renamed, Durable] {
+            let dir = if exists { Dir::new() } else { Dir::empty() };
+            let status = in_process("child_that_writes", &[("TICKETSHIM_FAULT_KILL", &format!("{step:?}"))], &dir.file);
+            assert_eq!(status.signal(), Some(libc::SIGKILL), "{step:?}");
+            let renamed = matches!(step, Renamed | Durable);
+            let expected = match (exists, renamed) {
+                (false, false) => Err(Refusal::Missing),
+                (false, true) | (true, false) => Ok(old),
+                (true, true) => Ok(old + 1),
+            };
+            assert_eq!(read(&dir.file).map(|s| s.epoch()), expected, "{step:?}, exists: {exists}");
+            // Who comes next is not hindered by what is left, and leaves nothing.
+            assert!(in_process("child_that_writes", &[], &dir.file).success(), "{step:?}, exists: {exists}");
+            assert_eq!(dir.names(), ["state"], "{step:?}, exists: {exists}");
+        }
+    }
+}
+
+#[test]
+fn child_with_a_file_size_limit() {
+    let Some(file) = file_of_parent() else { return };
+    let limit = libc::rlimit { rlim_cur: 100, rlim_max: 100 };
+    // SAFETY: a limit of ours, for this process only.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+    assert_eq!(advance(&file, NOW + HOUR, false), Err(Refusal::NoSpace));
+}
+
+#[test]
+fn without_space_the_old_file_stays_and_no_signal_is_raised() {
+    let dir = Dir::new();
+    assert!(in_process("child_with_a_file_size_limit", &[], &dir.file).success());
+    assert_eq!(read(&dir.file).unwrap().epoch(), NOW / HOUR - 3);
+    assert_eq!(dir.names(), ["state"]);
+}
+
+/// What only root can set up is tested where the tests run as root (in `make check` they do).
+fn only_root() -> bool {
+    if !is_root() {
+        eprintln!("not root: not tested");
+    }
+    is_root()
+}
+
+#[test]
+fn a_file_of_somebody_else_is_refused() {
+    if !only_root() {
+        return;
+    }
+    let dir = Dir::new();
+    std::os::unix::fs::chown(&dir.file, Some(4321), None).unwrap();
+    assert_eq!(dir.refusal(), Refusal::Owner(4321));
+    assert!(Refusal::Owner(4321).text(&dir.file).to_string().contains("chown 0 /"));
+}
+
+#[test]
+fn child_without_rights() {
+    let Some(file) = file_of_parent() else { return };
+    // SAFETY: no preconditions; this process only.
+    assert_eq!(unsafe { libc::setgid(54321) }, 0);
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::setuid(54321) }, 0);
+    let expected = std::env::var("TICKETSHIM_TEST_EXPECT").unwrap();
+    assert_eq!(format!("{:?} {:?}", read(&file).err(), advance(&file, NOW + HOUR, false).err()), expected);
+}
+
+#[test]
+fn without_rights_a_file_is_read_by_group_only_and_never_written() {
+    if !only_root() {
+        return;
+    }
+    let dir = Dir::new();
+    fs::set_permissions(dir.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for (mode, group, expected) in [
+        (0o600, 0, "Some(Denied) Some(Denied)"),
+        (0o640, 0, "Some(Denied) Some(Denied)"),
+        (0o640, 54321, "None Some(NotOurs(0))"),
+    ] {
+        std::os::unix::fs::chown(&dir.file, None, Some(group)).unwrap();
+        dir.mode(mode);
+        let child = in_process("child_without_rights", &[("TICKETSHIM_TEST_EXPECT", expected)], &dir.file);
+        assert!(child.success(), "{mode:o} {group}");
+    }
+    advance(&dir.file, NOW + HOUR, false).unwrap();
+    let now = readers(&dir.file).unwrap();
+    assert_eq!((now.mode, now.group), (0o640, Some(54321)), "an advance keeps the group");
+}
+
+/// Runs a test of this file in a namespace of its own, in which `mount` (a command line, `$DIR` being the directory) has
+/// changed what the directory of `file` is.
+fn in_namespace(mount: &str, child: &str, file: &Path) -> std::process::ExitStatus {
+    let exe = std::env::current_exe().unwrap();
+    Command::new("unshare")
+        .args(["--mount", "sh", "-ec", &format!("{mount}; exec \"$0\" --exact state::tests::{child} --nocapture")])
+        .arg(exe)
+        .env("DIR", file.parent().unwrap())
+        .env("TICKETSHIM_TEST_FILE", file)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap()
+}
+
+#[test]
+fn child_on_a_read_only_file_system() {
+    let Some(file) = file_of_parent() else { return };
+    assert_eq!(read(&file).unwrap().epoch(), NOW / HOUR - 3);
+    assert_eq!(advance(&file, NOW + HOUR, false), Err(Refusal::ReadOnly));
+    assert_eq!(create(&file.with_file_name("other"), &state(1, NOW)), Err(Refusal::ReadOnly));
+}
+
+#[test]
+fn child_on_a_full_disk() {
+    let Some(file) = file_of_parent() else { return };
+    create(&file, &state(1, NOW)).unwrap();
+    // Fills the disk to the last byte.
+    let filler = fs::File::create(file.with_file_name("filler")).unwrap();
+    while std::io::Write::write(&mut &filler, &[1; 4096]).is_ok_and(|n| n > 0) {}
+    assert_eq!(advance(&file, NOW + HOUR, false), Err(Refusal::NoSpace));
+    assert_eq!(create(&file.with_file_name("other"), &state(1, NOW)), Err(Refusal::NoSpace));
+    assert_eq!(read(&file).unwrap().epoch(), NOW / HOUR - 3);
+    drop(filler);
+    fs::remove_file(file.with_file_name("filler")).unwrap();
+    assert!(matches!(advance(&file, NOW + HOUR, false), Ok(Advanced::From(..))));
+    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "no draft is left");
+}
+
+#[test]
+fn full_and_read_only_file_systems_are_said() {
+    if !only_root() {
+        return;
+    }
+    let dir = Dir::new();
+    let read_only = "mount --bind \"$DIR\" \"$DIR\"; mount -o remount,ro,bind \"$DIR\"";
+    assert!(in_namespace(read_only, "child_on_a_read_only_file_system", &dir.file).success());
+    let small = "mount -t tmpfs -o size=64k,mode=700 tmpfs \"$DIR\"";
+    assert!(in_namespace(small, "child_on_a_full_disk", &dir.file).success());
+}
+
+#[test]
+fn a_name_is_in_a_directory() {
+    for (file, dir) in [("/a/b", "/a"), ("/b", "/"), ("b", "."), ("a/b", "a")] {
+        assert_eq!(directory(Path::new(file)), Path::new(dir));
+    }
+}

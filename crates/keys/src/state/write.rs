@@ -3,7 +3,7 @@
 //! Whoever is killed at any point leaves the old file or the new one. Writers exclude each other by a lock on the
 //! directory: a lock on the file itself would be on an inode that the rename takes away. Readers need no lock.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::format::{self, Buffer, Contents, LEN};
 use super::{Refusal, directory};
 use crate::memory::Locked;
-use crate::sys::{self, File};
+use crate::sys::File;
 
 /// How long a writer waits for another one, who needs a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -40,8 +40,11 @@ impl Writer {
     fn new(path: &Path, patience: Duration) -> Result<Self, Refusal> {
         let name = path.file_name().ok_or(Refusal::IsDirectory)?.as_bytes();
         let c_name = |parts: &[&[u8]]| CString::new(parts.concat()).map_err(|_| Refusal::Missing);
-        let dir = File::open_with(directory(path), libc::O_RDONLY | libc::O_DIRECTORY, 0)
-            .map_err(|error| Refusal::of(&error))?;
+        let dir = File::open_with(directory(path), libc::O_RDONLY | libc::O_DIRECTORY, 0);
+        let dir = dir.map_err(|error| match Refusal::of(&error) {
+            Refusal::Missing => Refusal::NoDirectory,
+            other => other,
+        })?;
         step(Step::Opened);
         lock(&dir, patience)?;
         step(Step::Locked);
@@ -60,6 +63,10 @@ impl Writer {
 
     /// Makes a file where there is none.
     pub(crate) fn create(&self, contents: &Contents) -> Result<(), Refusal> {
+        // Saves whoever comes second the trouble; that nobody else comes first from here on is seen to below.
+        if self.dir.stat_at(&self.name).is_ok() {
+            return Err(Refusal::Exists);
+        }
         self.write(contents, None, Place::Free)
     }
 

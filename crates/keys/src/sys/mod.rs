@@ -83,15 +83,16 @@ struct Errno(libc::c_int);
 
 impl Errno {
     fn keep() -> Self {
-        // SAFETY: the location of this thread's errno is always valid.
-        Self(unsafe { *libc::__errno_location() })
+        Self(io::Error::last_os_error().raw_os_error().unwrap_or(0))
     }
 }
 
 impl Drop for Errno {
     fn drop(&mut self) {
-        // SAFETY: as in `keep`.
-        unsafe { *libc::__errno_location() = self.0 };
+        // SAFETY: no preconditions.
+        let place = unsafe { libc::__errno_location() };
+        // SAFETY: this thread's errno is there as long as the thread is.
+        unsafe { place.write(self.0) };
     }
 }
 

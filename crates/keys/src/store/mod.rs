@@ -7,21 +7,26 @@
 //!
 //! Nothing goes from a child to its parent, and nothing has to: rings that come from the same seed or file agree.
 
+mod file;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use ticketshim_core::format::Salt;
+use ticketshim_core::ratchet::EpochLength;
 use ticketshim_core::ring::{Ring, Schedule};
 
-use crate::cell::{Cell, Guard};
+use crate::cell::{Blank, Cell, Guard};
 use crate::counters::{self, Counter};
 use crate::fork::generation;
 use crate::lock::Lock;
 use crate::memory::{self, burn_stack};
 use crate::settings::{self, Settings};
-use crate::state::{self, Advanced, ChainId, Contents, Refusal, Writer};
-use crate::watch::{Fresh, Watch};
+use crate::state::{self, ChainId, Contents, Refusal};
+use crate::watch::Watch;
 use crate::{clock, log, salt, sys};
 
 /// How long the first ticket of a process waits for another thread that is making the first ring (which takes a
@@ -31,6 +36,9 @@ const FIRST_RING: Duration = Duration::from_millis(50);
 const MINUTE: u64 = 60;
 /// A clock that moves further than this at once is worth a line.
 const YEAR: u64 = 366 * 86_400;
+
+/// Of keys that are not there yet.
+const NO_SCHEDULE: Schedule = Schedule::new(EpochLength::new(1).expect("1 is not 0"), 0);
 
 /// See the module.
 pub struct Store {
@@ -56,6 +64,7 @@ pub struct Store {
     refusal: AtomicU64,
     said_behind: log::Once,
     said_jump: log::Once,
+    said_lag: log::Once,
 }
 
 /// A ring, and what is asked of it at each ticket.
@@ -66,6 +75,20 @@ struct Keys {
     due: u64,
     /// Unix seconds before which the clock is behind all of the ring.
     from: u64,
+}
+
+impl Blank for Keys {
+    fn blank() -> &'static Self {
+        static BLANK: Keys = Keys { ring: Ring::empty(NO_SCHEDULE), id: ChainId([0; 16]), due: u64::MAX, from: 0 };
+        &BLANK
+    }
+}
+
+impl Blank for Contents {
+    fn blank() -> &'static Self {
+        static BLANK: Contents = Contents::blank(NO_SCHEDULE);
+        &BLANK
+    }
 }
 
 /// The keys in force, for as long as this lives: one ticket. Not to be kept over a fork.
@@ -121,6 +144,7 @@ impl Store {
             refusal: AtomicU64::new(0),
             said_behind: log::Once::new(),
             said_jump: log::Once::new(),
+            said_lag: log::Once::new(),
         };
         sys::as_a_guest(|| store.first_seed());
         store
@@ -142,8 +166,12 @@ impl Store {
     /// Called whenever a TLS context is made: creates the state file if it is missing, advances it if it is ours to
     /// write, takes up one that was replaced. Cheap if there is nothing to do.
     pub fn ensure_state(&self) {
+        self.ensure_state_at(clock::now());
+    }
+
+    fn ensure_state_at(&self, now: u64) {
         self.settings.report();
-        let (now, generation) = (clock::now(), generation());
+        let generation = generation();
         let first = !self.in_use.load(Relaxed);
         sys::as_a_guest(|| {
             if let Some(file) = &self.file {
@@ -245,8 +273,9 @@ impl Store {
 
     /// With `making` held.
     fn make(&self, generation: u32, schedule: Schedule, id: ChainId, fill: impl FnOnce(&mut Ring)) -> bool {
-        let blank = Keys { ring: Ring::empty(schedule), id, due: u64::MAX, from: 0 };
-        let made = self.keys.replace(generation, blank, |keys| {
+        let made = self.keys.replace(generation, |keys| {
+            keys.id = id;
+            keys.ring.set_schedule(schedule);
             fill(&mut keys.ring);
             let current = keys.ring.current_epoch();
             let next_epoch = schedule.epoch.start_of(current.saturating_add(1));
@@ -264,9 +293,6 @@ impl Store {
         match found {
             Some(Ok(fresh)) => {
                 self.set_seed(&fresh);
-                if let Some(file) = &self.file {
-                    file.settle(&fresh);
-                }
                 return;
             }
             // Said when there is somebody to say it to, which is when the first context is made and looks again.
@@ -277,21 +303,11 @@ impl Store {
     }
 
     fn draw_seed(&self, now: u64) {
-        let blank = Contents::blank(self.settings.schedule());
-        self.seed.replace(generation(), blank, |seed| seed.draw(now));
-        burn_stack();
-    }
-
-    fn set_seed(&self, fresh: &Fresh) {
-        let contents = &*fresh.contents;
-        let done = self.seed.replace(generation(), Contents::blank(contents.schedule), |seed| {
-            seed.copy_from(contents);
-            true
+        self.seed.replace(generation(), |seed| {
+            seed.schedule = self.settings.schedule();
+            seed.draw(now)
         });
         burn_stack();
-        if done {
-            self.from_file.store(true, Relaxed);
-        }
     }
 
     /// Moves a seed that no ticket was made from here on to the oldest epoch that still opens: a process that only
@@ -301,7 +317,7 @@ impl Store {
         let Some(old) = self.seed.read(generation) else { return };
         let oldest = old.schedule.oldest(old.schedule.epoch.epoch_at(now));
         if oldest > old.chain.epoch() {
-            self.seed.replace(generation, Contents::blank(old.schedule), |seed| {
+            self.seed.replace(generation, |seed| {
                 seed.copy_from(&old);
                 seed.chain.advance_to(oldest);
                 true
@@ -310,130 +326,6 @@ impl Store {
         }
         drop(old);
         self.seed.sweep(generation);
-    }
-
-    fn create(&self, file: &Watch, now: u64, generation: u32) {
-        if !self.to_create.load(Relaxed) || !self.once_a_minute(now) {
-            return;
-        }
-        let created = Writer::begin(file.path()).and_then(|writer| match self.seed.read(generation) {
-            // What all that was forked from this process since it was loaded has too.
-            Some(seed) => writer.create(&seed),
-            None => Err(Refusal::NoRandomness),
-        });
-        burn_stack();
-        match created {
-            Ok(()) => log::info(format_args!("made the state file {}", file.path().display())),
-            // Another process was faster: its keys are taken up by the look that follows.
-            Err(Refusal::Exists) => {}
-            Err(refusal) => return self.refuse(file, refusal),
-        }
-        self.to_create.store(false, Relaxed);
-    }
-
-    /// Advances the file, if it is the one in force, and ours.
-    fn advance(&self, file: &Watch, now: u64) {
-        if !self.from_file.load(Relaxed) || !self.once_a_minute(now) {
-            return;
-        }
-        // Who starts later, or `ticketshim state advance`, does it if somebody else is writing now.
-        let done = Writer::try_begin(file.path()).and_then(|w| state::advance_with(&w, file.path(), now, false));
-        match done {
-            Ok(Advanced::From(from, to)) => log::info(format_args!("advanced the state file from epoch {from} to {to}")),
-            Ok(Advanced::Current) => {}
-            Err(refusal @ Refusal::FarAhead(_)) => self.refuse(file, refusal),
-            // Reading it is enough to serve. Who cannot write it is told when asking for it.
-            Err(refusal) => log::info(format_args!("state file not advanced: {}", refusal.text(file.path()))),
-        }
-    }
-
-    fn once_a_minute(&self, now: u64) -> bool {
-        // Never 0, which is "not yet".
-        let minute = now / MINUTE + 1;
-        self.advanced.swap(minute, Relaxed) != minute
-    }
-
-    /// Looks at the file, and takes up what was not seen before.
-    fn follow(&self, file: &Watch, now: u64, generation: u32) {
-        match file.look(now, generation) {
-            Some(Ok(fresh)) => {
-                if self.take_up(&fresh, now, generation) {
-                    file.settle(&fresh);
-                    self.refusal.store(0, Relaxed);
-                }
-            }
-            Some(Err(refusal)) => self.refuse(file, refusal),
-            None => {}
-        }
-    }
-
-    /// Puts a chain from the file in force, if it is another one. False if it must be tried again.
-    fn take_up(&self, fresh: &Fresh, now: u64, generation: u32) -> bool {
-        let Some(_making) = self.making.try_lock(generation) else { return false };
-        let contents = &*fresh.contents;
-        if self.keys.read(generation).is_none() {
-            let known = self.seed.read(generation).is_some_and(|seed| seed.id == contents.id);
-            if known || !self.in_use.load(Relaxed) {
-                // The same chain may have been advanced on disk by a host whose clock is ahead: ours is as good.
-                if !known {
-                    self.set_seed(fresh);
-                }
-                self.from_file.store(true, Relaxed);
-                return true;
-            }
-            // Children may have sealed tickets under the old chain, which children to come must open.
-            self.start(now, generation);
-        }
-        let Some(old) = self.keys.read(generation) else { return false };
-        if old.id != contents.id {
-            let replaced = |ring: &mut Ring| ring.replace(&old.ring, &contents.chain, now);
-            if !self.make(generation, contents.schedule, contents.id, replaced) {
-                return false;
-            }
-            counters::add(Counter::Reloads);
-            log::info(format_args!("the state file holds another chain, {}: it is in force", contents.id));
-        }
-        drop(old);
-        self.keys.sweep(generation);
-        self.from_file.store(true, Relaxed);
-        true
-    }
-
-    fn refuse(&self, file: &Watch, refusal: Refusal) {
-        if self.from_file.load(Relaxed) && matches!(refusal, Refusal::Denied | Refusal::Missing) {
-            // A worker that has dropped its rights, or moved into a chroot: it has what it needs.
-            log::info(format_args!("keys stay as they are: {}", refusal.text(file.path())));
-            return;
-        }
-        if self.refusal.swap(refusal.to_word(), Relaxed) == refusal.to_word() {
-            return;
-        }
-        counters::add(Counter::StateRefusals);
-        let meanwhile = match refusal {
-            Refusal::FarAhead(_) => "this process goes on by its clock",
-            _ if self.from_file.load(Relaxed) => "the keys from before stay in force",
-            _ => "meanwhile keys are this process's own and end with it",
-        };
-        log::warn(format_args!("state file refused: {} ({meanwhile})", refusal.text(file.path())));
-    }
-
-    /// The clock is behind all keys at hand. Either it is wrong now, and they stay; or it was wrong when they were
-    /// made, and the file, which no wrong clock could spoil, has the right ones.
-    fn fall_back(&self, old: &Keys, now: u64, generation: u32) {
-        let days = (old.from - now).div_ceil(86_400);
-        if self.said_behind.first() {
-            log::warn(format_args!("the clock is {days} days or less behind the keys in force: set it"));
-        }
-        let Some(Ok(fresh)) = self.file.as_ref().map(Watch::read) else { return };
-        let contents = &*fresh.contents;
-        let reaches = contents.chain.epoch() <= contents.schedule.epoch.epoch_at(now);
-        if contents.id == old.id
-            && reaches
-            && self.make(generation, contents.schedule, contents.id, |ring| ring.start(&contents.chain, now))
-        {
-            self.said_behind.again();
-            log::warn(format_args!("the clock went back by {days} days: keys are those of the state file again"));
-        }
     }
 
     fn report_jump(&self, old: &Keys, now: u64) {
@@ -470,6 +362,3 @@ impl Store {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,70 @@
+# ticketshim. `make` lists what there is; `make check` is the test that must pass.
+
+CARGO ?= cargo
+LIB   := target/release/libticketshim.so
+PROVE := prove --exec ''
+# Debian's names. clang is the second compiler that the header must satisfy.
+PACKAGES := build-essential libssl-dev openssl pkg-config clang valgrind binutils perl stunnel4
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install what building and testing need (Debian; as root, or with sudo)
+	@scripts/install $(PACKAGES)
+
+.PHONY: build
+build: ## the library: target/release/libticketshim.so, and the command
+	$(CARGO) build --release --locked --workspace
+	@ln -sf libticketshim.so $(LIB).0
+	@TICKETSHIM_LIB=$(LIB) c-tests/elf/check > target/check-elf.tap || { cat target/check-elf.tap; exit 1; }
+
+.PHONY: demo
+demo: deps build ## see it work: stunnel and openssl s_server, with and without the shim
+	@scripts/demo
+
+.PHONY: check
+check: deps build lint check-core check-c check-valgrind check-docs ## everything that must hold (about ten minutes)
+
+.PHONY: check-fast
+check-fast: deps build check-core check-c ## the core's tests and the C suite (about two minutes)
+
+.PHONY: lint
+lint: ## formatting, clippy and rustdoc without a warning
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p ticketshim --features fault-injection -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+.PHONY: check-core
+check-core: ## the Rust tests: core, keys, command, and that the header is what the source says
+	$(CARGO) test --locked --workspace
+
+.PHONY: check-c
+check-c: build fault-build ## C programs with and without the shim, the header, the ELF file
+	$(PROVE) c-tests/elf/check c-tests/header-check c-tests/run
+
+.PHONY: check-valgrind
+check-valgrind: build fault-build ## the C suite under valgrind: no leak, no invalid access
+	$(PROVE) c-tests/run :: --valgrind
+
+.PHONY: check-docs
+check-docs: ## that the documents say what is so
+	scripts/check-docs
+
+.PHONY: fault-build
+fault-build: ## the library with places that fail on demand, for tests only
+	$(CARGO) build --locked --features fault-injection --target-dir target/fault
+
+.PHONY: header
+header: ## write include/ticketshim.h from the source
+	TICKETSHIM_WRITE_HEADER=1 $(CARGO) test --locked --test header
+
+.PHONY: clean
+clean: ## remove what was built
+	$(CARGO) clean
+
+include $(wildcard mk/*.mk)

@@ -1,0 +1,289 @@
+//! What can be asked for. The help, the man pages and the completions are made of this.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Session tickets done right, in front of any program's own OpenSSL.
+#[derive(Parser, Debug)]
+#[command(name = "ticketshim", version, max_term_width = 100, propagate_version = false)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Run(Run),
+    Doctor(Doctor),
+    #[command(subcommand)]
+    State(State),
+    Stats(Stats),
+    Inspect(Inspect),
+    #[command(subcommand, hide = true)]
+    Generate(Generate),
+}
+
+/// Run a server with its session tickets taken over.
+///
+/// Sets the environment and executes CMD in place: process id, signals, files and exit code are CMD's own.
+#[derive(Args, Debug)]
+#[command(after_help = "Exit codes, where it is not CMD's own:
+  127  CMD was not found
+  126  CMD cannot be executed
+  125  libticketshim.so was not found, or a setting makes no sense
+  124  the state file is refused
+  123  CMD is linked statically
+  122  CMD runs with more rights than its caller (set-user-ID, capabilities)
+  121  CMD uses another version of libssl
+  120  CMD is for another machine or C library
+
+Example:
+  ticketshim run --state /var/lib/ticketshim/state -- nginx -g 'daemon off;'")]
+pub struct Run {
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The program and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// The settings of the library, each with its variable in the environment.
+#[derive(Args, Debug, Default)]
+pub struct Settings {
+    /// Share keys by this file: over restarts, and with all who have a copy. Made if it is missing
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Publish counters in this file (see `ticketshim stats`)
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+    /// What a ticket is bound to
+    #[arg(long, value_name = "WHAT")]
+    pub bind: Option<Bind>,
+    /// Which contexts are taken over
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<Mode>,
+    /// How often keys change, such as 90m or 1h
+    #[arg(long, value_name = "TIME")]
+    pub rotate: Option<String>,
+    /// For how long tickets open, such as 12h or 7d
+    #[arg(long, value_name = "TIME")]
+    pub accept: Option<String>,
+    /// For how long renewed tickets may lead back to one full handshake, such as 1d
+    #[arg(long, value_name = "TIME")]
+    pub max_age: Option<String>,
+    /// How much the library writes to stderr
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<Log>,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bind {
+    /// This very context object; nothing survives a restart
+    Context,
+    /// Server name, session id context, verify mode, client CAs
+    Strict,
+    /// Server name
+    Sni,
+    /// The protocol only
+    None,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// All but those whose program brings its own ticket keys
+    Default,
+    /// All
+    Enforce,
+    /// None
+    Off,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Log {
+    /// Nothing
+    Off,
+    /// What needs attention
+    Warn,
+    /// Also what is loaded and what changes
+    Info,
+}
+
+/// Say whether a program can be helped, or a running one is, and if not, why.
+///
+/// The last line is the verdict and what to do.
+#[derive(Args, Debug)]
+#[command(after_help = "Exit codes:
+  0  it helps, or will
+  1  it will not
+  2  there was no way to find out")]
+pub struct Doctor {
+    /// A running process: its number
+    #[arg(value_name = "PID", required_unless_present = "command", conflicts_with = "command")]
+    pub pid: Option<u32>,
+    /// A program and its arguments. It is looked at, not run
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Make, show, advance or replace a state file.
+#[derive(Subcommand, Debug)]
+#[command(after_help = "Exit codes:
+  0  done
+  1  the file is refused; the text says why and what to do
+  2  used wrongly")]
+pub enum State {
+    Init(StateInit),
+    Show(StateShow),
+    Advance(StateAdvance),
+    Reseed(StateReseed),
+}
+
+/// Make a state file where there is none, mode 0600.
+#[derive(Args, Debug)]
+pub struct StateInit {
+    /// The file
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub times: Times,
+    #[command(flatten)]
+    pub source: Source,
+}
+
+/// Show what a state file holds. Never shows a key.
+#[derive(Args, Debug)]
+pub struct StateShow {
+    /// The file
+    pub file: PathBuf,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Erase from a state file what no ticket needs any more. For a timer; running servers do it too where they may.
+#[derive(Args, Debug)]
+pub struct StateAdvance {
+    /// The file
+    pub file: PathBuf,
+    /// Also if the clock is far beyond the file
+    #[arg(long)]
+    pub force: bool,
+    /// Say nothing if there was nothing to do
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Replace the keys of a state file. Running servers take them up within a second; tickets under the old keys open
+/// until their time is over.
+#[derive(Args, Debug)]
+pub struct StateReseed {
+    /// The file
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub times: Times,
+    #[command(flatten)]
+    pub source: Source,
+}
+
+/// When keys change and how long they open.
+#[derive(Args, Debug)]
+pub struct Times {
+    /// How often keys change, such as 90m or 1h [default: as the settings say, else 1h]
+    #[arg(long, value_name = "TIME")]
+    pub rotate: Option<String>,
+    /// For how long tickets open, such as 12h or 7d [default: as the settings say, else 12h]
+    #[arg(long, value_name = "TIME")]
+    pub accept: Option<String>,
+}
+
+/// Where the keys come from, if not from this machine's randomness.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+pub struct Source {
+    /// Read a seed (32 bytes, or 64 hex digits) or a whole state file (as it is, or in base64) from stdin
+    #[arg(long)]
+    pub from_stdin: bool,
+    /// Take the seed from this variable of the environment, 64 hex digits
+    #[arg(long, value_name = "NAME")]
+    pub hex_env: Option<String>,
+}
+
+/// Show a server's counters.
+#[derive(Args, Debug)]
+pub struct Stats {
+    /// The file of counters, or the process id of a server that has one
+    #[arg(value_name = "FILE|PID")]
+    pub source: PathBuf,
+    /// Show again every so many seconds, with what has changed
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", conflicts_with_all = ["json", "prometheus"])]
+    pub watch: Option<u32>,
+    /// Write JSON
+    #[arg(long, conflicts_with = "prometheus")]
+    pub json: bool,
+    /// Write the text format of Prometheus
+    #[arg(long)]
+    pub prometheus: bool,
+}
+
+/// Look into a ticket.
+///
+/// A ticket shows in clear which key sealed it. The state file says whether that is one of ours and when it was
+/// sealed. Its content opens only with the binding that it was sealed to: the facts of the server that issued it.
+#[derive(Args, Debug)]
+#[command(after_help = "Exit codes:
+  0  sealed under a key of this state file, and opened
+  1  not a ticket, not of this state file, or not for the place that was named
+  2  there was no way to find out
+
+Example:
+  openssl s_client -connect www.example:443 -servername www.example -sess_out s.pem </dev/null
+  ticketshim inspect --state /var/lib/ticketshim/state --sni www.example --sid-ctx 48545450 s.pem")]
+pub struct Inspect {
+    /// The session (PEM, as `openssl s_client -sess_out` writes it) or ticket (hex or base64): a file, the text
+    /// itself, or `-` for stdin
+    #[arg(value_name = "X")]
+    pub what: OsString,
+    /// The state file of the server that issued it
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// The server name that the client asked for [default: what the session says]
+    #[arg(long, value_name = "NAME")]
+    pub sni: Option<String>,
+    /// The server's certificate, for clients that ask for no name
+    #[arg(long, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// The context's session id context (SSL_CTX_set_session_id_context), in hex
+    #[arg(long, value_name = "HEX")]
+    pub sid_ctx: Option<String>,
+    /// The context's verify mode (SSL_CTX_set_verify): 0 none, 1 peer, 3 peer or fail … [default: each]
+    #[arg(long, value_name = "N")]
+    pub verify_mode: Option<u32>,
+    /// The CA certificates whose names the server sends to clients, in its order
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub client_ca: Vec<PathBuf>,
+    /// Also show the session's master secret, which decrypts its connections
+    #[arg(long)]
+    pub reveal_master_secret: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Make man pages or completions.
+#[derive(Subcommand, Debug)]
+pub enum Generate {
+    /// Man pages
+    Man {
+        /// The directory to write them to
+        dir: PathBuf,
+    },
+    /// Completions, to stdout
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}

@@ -1,0 +1,150 @@
+//! What an ELF file says about itself: which machine, which loader, which libraries, whose functions it exports.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use object::elf::{
+    DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, FileHeader32, FileHeader64, PT_LOAD, SHN_UNDEF,
+};
+use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader};
+use object::{Endianness, FileKind, Object, ObjectSymbol};
+
+/// An ELF file, read.
+#[derive(Clone, Debug, Default)]
+pub struct Elf {
+    pub path: PathBuf,
+    /// Class, byte order and machine: what must be equal for files to be loaded together.
+    pub machine: Machine,
+    /// The loader that it names.
+    pub interpreter: Option<PathBuf>,
+    /// Whether it has anything for a loader to do.
+    pub is_dynamic: bool,
+    pub soname: Option<String>,
+    pub needed: Vec<String>,
+    pub rpath: Vec<String>,
+    pub runpath: Vec<String>,
+    /// It has a `SSL_CTX_new` of its own: it *is* a libssl, or carries one.
+    pub defines_libssl: bool,
+    /// It calls `SSL_CTX_new` of somebody else.
+    pub uses_libssl: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Machine {
+    is_64: bool,
+    is_little: bool,
+    number: u16,
+}
+
+/// The most that is read of a file. Programs with debug information in them can be large; what a loader looks at is
+/// mapped from anywhere in the file.
+const MAX: u64 = 1 << 30;
+
+impl Elf {
+    /// Reads a file. `Ok(None)`: not an ELF file.
+    pub fn read(path: &Path) -> io::Result<Option<Self>> {
+        let size = fs::metadata(path)?.len();
+        if size > MAX {
+            return Ok(None);
+        }
+        let data = fs::read(path)?;
+        Ok(Self::parse(path, &data))
+    }
+
+    /// The same of bytes that are at hand.
+    pub fn parse(path: &Path, data: &[u8]) -> Option<Self> {
+        let mut elf = match FileKind::parse(data).ok()? {
+            FileKind::Elf64 => parse::<FileHeader64<Endianness>>(data),
+            FileKind::Elf32 => parse::<FileHeader32<Endianness>>(data),
+            _ => None,
+        }?;
+        elf.path = path.to_path_buf();
+        Some(elf)
+    }
+
+    /// No loader and no libraries: nothing can be put in front of anything in it.
+    pub fn is_static(&self) -> bool {
+        self.interpreter.is_none() && self.needed.is_empty()
+    }
+}
+
+fn parse<H: FileHeader<Endian = Endianness>>(data: &[u8]) -> Option<Elf> {
+    let header = H::parse(data).ok()?;
+    let endian = header.endian().ok()?;
+    let segments = header.program_headers(endian, data).ok()?;
+    let mut elf = Elf {
+        machine: Machine {
+            is_64: header.is_class_64(),
+            is_little: header.is_little_endian(),
+            number: header.e_machine(endian),
+        },
+        ..Elf::default()
+    };
+    for segment in segments {
+        if let Ok(Some(name)) = segment.interpreter(endian, data) {
+            elf.interpreter = std::str::from_utf8(name).ok().map(PathBuf::from);
+        }
+        if let Ok(Some(entries)) = segment.dynamic(endian, data) {
+            elf.is_dynamic = true;
+            read_dynamic::<H>(&mut elf, endian, data, segments, entries);
+        }
+    }
+    if let Ok(file) = ElfFile::<H>::parse(data) {
+        for symbol in file.dynamic_symbols().filter(|s| s.name() == Ok("SSL_CTX_new")) {
+            if symbol.is_undefined() {
+                elf.uses_libssl = true;
+            } else {
+                elf.defines_libssl = true;
+            }
+        }
+    }
+    Some(elf)
+}
+
+fn read_dynamic<H: FileHeader<Endian = Endianness>>(
+    elf: &mut Elf,
+    endian: Endianness,
+    data: &[u8],
+    segments: &[H::ProgramHeader],
+    entries: &[H::Dyn],
+) {
+    let value = |tag: u32| entries.iter().find(|e| e.tag32(endian) == Some(tag)).map(|e| e.d_val(endian).into());
+    let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else { return };
+    let Some(strings) = at_address::<H>(endian, data, segments, address, size) else { return };
+    let text = |offset: u64| {
+        let bytes = strings.get(usize::try_from(offset).ok()?..)?;
+        let end = bytes.iter().position(|b| *b == 0)?;
+        Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
+    };
+    for entry in entries {
+        let Some(tag) = entry.tag32(endian) else { continue };
+        let Some(name) = text(entry.d_val(endian).into()) else { continue };
+        let dirs = || name.split(':').filter(|dir| !dir.is_empty()).map(str::to_owned).collect();
+        match tag {
+            DT_NEEDED => elf.needed.push(name),
+            DT_SONAME => elf.soname = Some(name),
+            DT_RPATH => elf.rpath = dirs(),
+            DT_RUNPATH => elf.runpath = dirs(),
+            _ => {}
+        }
+    }
+}
+
+/// The file's bytes that will be at an address.
+fn at_address<'a, H: FileHeader<Endian = Endianness>>(
+    endian: Endianness,
+    data: &'a [u8],
+    segments: &[H::ProgramHeader],
+    address: u64,
+    size: u64,
+) -> Option<&'a [u8]> {
+    segments.iter().filter(|s| s.p_type(endian) == PT_LOAD).find_map(|segment| {
+        let start: u64 = segment.p_vaddr(endian).into();
+        let inside: u64 = segment.p_filesz(endian).into();
+        let offset: u64 = segment.p_offset(endian).into();
+        let skip = address.checked_sub(start).filter(|skip| *skip < inside)?;
+        let from = usize::try_from(offset.checked_add(skip)?).ok()?;
+        data.get(from..from.checked_add(usize::try_from(size).ok()?)?)
+    })
+}

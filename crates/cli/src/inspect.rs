@@ -1,0 +1,3 @@
+use crate::args;
+use crate::exit::Exit;
+pub fn inspect(_args: &args::Inspect) -> Exit { Exit::TROUBLE }

@@ -1,0 +1,58 @@
+//! The command `ticketshim`: puts `libticketshim.so` under a server and says what comes of it.
+//!
+//! Read in this order: [`args`] (what can be asked for), [`run`], [`doctor`], [`state`], [`stats`], [`inspect`]. Below
+//! them: [`program`] (what a command name leads to), [`elf`] and [`loader`] (which libraries a program will have),
+//! [`library`] (where libticketshim.so is), [`process`] (what runs already), [`text`] (how things are written).
+//!
+//! The command uses the crates that the library is made of, never the library's C functions: it does not load OpenSSL.
+
+#![no_main]
+
+mod args;
+mod doctor;
+mod elf;
+mod exit;
+mod generate;
+mod inspect;
+mod library;
+mod loader;
+mod process;
+mod program;
+mod run;
+mod state;
+mod stats;
+mod text;
+
+use std::ffi::c_int;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use exit::Exit;
+
+/// Where the program starts, in place of Rust's own start-up code: that one has SIGPIPE ignored, and `run` is to hand
+/// signals over to the server as they were when it was called (systemd has SIGPIPE ignored, a shell has not).
+#[expect(unsafe_code, reason = "the only way to start without Rust's start-up code; the name is what C start-up calls")]
+#[unsafe(no_mangle)]
+extern "C" fn main(_argc: c_int, _argv: *const *const u8) -> c_int {
+    let exit = match Cli::try_parse() {
+        Ok(cli) => dispatch(cli.command),
+        Err(refusal) => {
+            // Nobody can be told that telling failed.
+            let _ = refusal.print();
+            if refusal.use_stderr() { Exit::USAGE } else { Exit::OK }
+        }
+    };
+    exit.code()
+}
+
+fn dispatch(command: Command) -> Exit {
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::State(command) => state::state(command),
+        Command::Stats(args) => stats::stats(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Generate(what) => generate::generate(&what),
+    }
+}

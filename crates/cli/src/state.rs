@@ -1,0 +1,3 @@
+use crate::args;
+use crate::exit::Exit;
+pub fn state(_args: args::State) -> Exit { Exit::TROUBLE }

@@ -1,0 +1,78 @@
+//! How things are written: errors, hex, times.
+
+use std::fmt::{self, Display};
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// Writes a line about trouble to stderr.
+pub fn complain(what: impl Display) {
+    // Nobody can be told that telling failed.
+    let _ = writeln!(io::stderr(), "ticketshim: {what}");
+}
+
+/// Writes a result to stdout. If nobody reads it, that is their choice.
+pub fn say(what: impl Display) {
+    let _ = writeln!(io::stdout(), "{what}");
+}
+
+/// Writes a result to stdout as JSON.
+pub fn say_json(what: &impl Serialize) {
+    match serde_json::to_string_pretty(what) {
+        Ok(text) => say(text),
+        Err(error) => complain(error),
+    }
+}
+
+/// Bytes in hex.
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A time in Unix seconds as `2026-01-31 23:59:59 UTC`.
+pub struct Utc(pub u64);
+
+impl Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, second) = (self.0 / 86_400, self.0 % 86_400);
+        let (year, month, day) = civil(days);
+        let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02} UTC")
+    }
+}
+
+/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant's `civil_from_days`).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let z = days.saturating_add(719_468);
+    let era = z / 146_097;
+    let day_of_era = z % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_calendars_have_them() {
+        let known = [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_735_689_600, "2025-01-01 00:00:00 UTC"),
+            (4_102_444_799, "2099-12-31 23:59:59 UTC"),
+        ];
+        for (seconds, text) in known {
+            assert_eq!(Utc(seconds).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The store and the state file: making it, following it, writing it.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use ticketshim_core::ring::Ring;
+
+use super::{Keys, MINUTE, Store, YEAR};
+use crate::counters::{self, Counter};
+use crate::fork::generation;
+use crate::log;
+use crate::memory::burn_stack;
+use crate::settings::Duration;
+use crate::state::{self, Advanced, Refusal, Writer};
+use crate::watch::{Fresh, Watch};
+
+/// A state file that is behind by more seconds than this has nobody who advances it.
+const LAG: u64 = 86_400;
+
+impl Store {
+    pub(super) fn set_seed(&self, fresh: &Fresh) {
+        let contents = &*fresh.contents;
+        let done = self.seed.replace(generation(), |seed| {
+            seed.copy_from(contents);
+            true
+        });
+        burn_stack();
+        if done {
+            self.from_file.store(true, Relaxed);
+            if let Some(file) = &self.file {
+                file.settle(fresh);
+            }
+        }
+    }
+
+    pub(super) fn create(&self, file: &Watch, now: u64, generation: u32) {
+        if !self.to_create.load(Relaxed) || !self.once_a_minute(now) {
+            return;
+        }
+        let created = Writer::begin(file.path()).and_then(|writer| match self.seed.read(generation) {
+            // What all that was forked from this process since it was loaded has too.
+            Some(seed) => writer.create(&seed),
+            None => Err(Refusal::NoRandomness),
+        });
+        burn_stack();
+        match created {
+            Ok(()) => log::info(format_args!("made the state file {}", file.path().display())),
+            // Another process was faster: its keys are taken up by the look that follows.
+            Err(Refusal::Exists) => {}
+            Err(refusal) => return self.refuse(file, refusal),
+        }
+        self.to_create.store(false, Relaxed);
+    }
+
+    /// Advances the file, if it is the one in force, and ours.
+    pub(super) fn advance(&self, file: &Watch, now: u64) {
+        if !self.from_file.load(Relaxed) || !self.once_a_minute(now) {
+            return;
+        }
+        // Who starts later, or `ticketshim state advance`, does it if somebody else is writing now.
+        let done = Writer::try_begin(file.path()).and_then(|w| state::advance_with(&w, file.path(), now, false));
+        match done {
+            Ok(Advanced::From(from, to)) => log::info(format_args!("advanced the state file from epoch {from} to {to}")),
+            Ok(Advanced::Current) => {}
+            Err(refusal @ Refusal::FarAhead(_)) => self.refuse(file, refusal),
+            Err(Refusal::Busy) => {}
+            Err(refusal) => self.report_lag(file, refusal, now),
+        }
+    }
+
+    /// Reading the file is enough to serve. But if nobody writes it, what was erased everywhere else stays in there.
+    fn report_lag(&self, file: &Watch, refusal: Refusal, now: u64) {
+        let Ok(fresh) = file.read() else { return };
+        let schedule = fresh.contents.schedule;
+        let oldest = schedule.epoch.start_of(schedule.oldest(schedule.epoch.epoch_at(now)));
+        let lag = oldest.saturating_sub(schedule.epoch.start_of(fresh.contents.chain.epoch()));
+        if lag > LAG && self.said_lag.first() {
+            let lag = Duration(lag);
+            log::warn(format_args!(
+                "nobody advances the state file, so it opens tickets that are {lag} too old; run `ticketshim state \
+                 advance` from a timer. Not from here: {}",
+                refusal.text(file.path())
+            ));
+        }
+    }
+
+    fn once_a_minute(&self, now: u64) -> bool {
+        // Never 0, which is "not yet".
+        let minute = now / MINUTE + 1;
+        self.advanced.swap(minute, Relaxed) != minute
+    }
+
+    /// Looks at the file, and takes up what was not seen before.
+    pub(super) fn follow(&self, file: &Watch, now: u64, generation: u32) {
+        match file.look(now, generation) {
+            Some(Ok(fresh)) => {
+                let taken = self.take_up(&fresh, now, generation);
+                if taken {
+                    file.settle(&fresh);
+                    self.refusal.store(0, Relaxed);
+                }
+            }
+            // That it could not be made was said, and why.
+            Some(Err(Refusal::Missing)) if self.to_create.load(Relaxed) => {}
+            Some(Err(refusal)) => self.refuse(file, refusal),
+            None => {}
+        }
+    }
+
+    /// Puts a chain from the file in force, if it is another one. False if it must be tried again.
+    fn take_up(&self, fresh: &Fresh, now: u64, generation: u32) -> bool {
+        let Some(_making) = self.making.try_lock(generation) else { return false };
+        let contents = &*fresh.contents;
+        if self.keys.read(generation).is_none() {
+            let known = self.seed.read(generation).is_some_and(|seed| seed.id == contents.id);
+            if known || !self.in_use.load(Relaxed) {
+                // The same chain may have been advanced on disk by a host whose clock is ahead: ours is as good.
+                if !known {
+                    self.set_seed(fresh);
+                }
+                self.from_file.store(true, Relaxed);
+                return true;
+            }
+            // Children may have sealed tickets under the old chain, which children to come must open.
+            self.start(now, generation);
+        }
+        let Some(old) = self.keys.read(generation) else { return false };
+        if old.id != contents.id {
+            let replaced = |ring: &mut Ring| ring.replace(&old.ring, &contents.chain, now);
+            if !self.make(generation, contents.schedule, contents.id, replaced) {
+                return false;
+            }
+            counters::add(Counter::Reloads);
+            log::info(format_args!("the state file holds another chain, {}: it is in force", contents.id));
+        }
+        drop(old);
+        self.keys.sweep(generation);
+        self.from_file.store(true, Relaxed);
+        true
+    }
+
+    fn refuse(&self, file: &Watch, refusal: Refusal) {
+        if self.from_file.load(Relaxed) && matches!(refusal, Refusal::Denied | Refusal::Missing) {
+            // A worker that has dropped its rights, or moved into a chroot: it has what it needs.
+            log::info(format_args!("keys stay as they are: {}", refusal.text(file.path())));
+            return;
+        }
+        if self.refusal.swap(refusal.to_word(), Relaxed) == refusal.to_word() {
+            return;
+        }
+        counters::add(Counter::StateRefusals);
+        let meanwhile = match refusal {
+            Refusal::FarAhead(_) => "this process goes on by its clock",
+            _ if self.from_file.load(Relaxed) => "the keys from before stay in force",
+            _ => "meanwhile keys are this process's own and end with it",
+        };
+        log::warn(format_args!("state file refused: {} ({meanwhile})", refusal.text(file.path())));
+    }
+
+    /// The clock is behind all keys at hand. Either it is wrong now, and they stay; or it was far ahead when they were
+    /// made, and the file, which follows no such clock, has the right ones.
+    pub(super) fn fall_back(&self, old: &Keys, now: u64, generation: u32) {
+        let back = Duration(old.from - now);
+        if self.said_behind.first() {
+            log::warn(format_args!("the clock is at least {back} behind the keys in force: set it"));
+        }
+        if old.from - now < YEAR {
+            // Less than what is kept from the file: it may have gone along, and what was erased must not come back.
+            return;
+        }
+        let Some(Ok(fresh)) = self.file.as_ref().map(Watch::read) else { return };
+        let contents = &*fresh.contents;
+        let reaches = contents.chain.epoch() <= contents.schedule.epoch.epoch_at(now);
+        if contents.id == old.id
+            && reaches
+            && self.make(generation, contents.schedule, contents.id, |ring| ring.start(&contents.chain, now))
+        {
+            self.said_behind.again();
+            log::warn(format_args!("the clock went back by {back}: keys are those of the state file again"));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What a dump of a running process shows: no chain value and no ticket key; and nothing at all of what has left the
+//! accept window, not even in the memory that a dump leaves out.
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{HOUR, Process, given, make_state, say, schedule, secrets_of, settings, wait};
+use ticketshim_core::ratchet::Chain;
+use ticketshim_keys::clock;
+use ticketshim_keys::state::{self, State};
+use ticketshim_keys::store::Store;
+
+/// A piece of another process's memory.
+struct Region {
+    name: String,
+    bytes: Vec<u8>,
+    in_dumps: bool,
+}
+
+/// All of a process's memory that it could have written to.
+fn memory_of(pid: u32) -> Vec<Region> {
+    let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let mut regions: Vec<Region> = Vec::new();
+    for line in maps.lines() {
+        let first = line.split(' ').next().unwrap_or_default();
+        if let Some((start, end)) = first.split_once('-') {
+            let hex = |text| u64::from_str_radix(text, 16).unwrap();
+            let mut bytes = vec![0; (hex(end) - hex(start)) as usize];
+            // What cannot be read (the kernel's own pages) cannot be dumped either.
+            if memory.read_exact_at(&mut bytes, hex(start)).is_err() {
+                bytes.clear();
+            }
+            regions.push(Region { name: line.to_owned(), bytes, in_dumps: true });
+        } else if let (Some(flags), Some(region)) = (line.strip_prefix("VmFlags:"), regions.last_mut()) {
+            region.in_dumps = !flags.split(' ').any(|flag| flag == "dd");
+        }
+    }
+    assert!(regions.iter().any(|r| !r.in_dumps && !r.bytes.is_empty()), "the memory of the keys was looked at");
+    regions
+}
+
+fn contains(bytes: &[u8], secret: &[u8]) -> bool {
+    // A quick look for the first byte pairs; memory is mostly zeros.
+    bytes.windows(secret.len()).any(|window| window[0] == secret[0] && window == secret)
+}
+
+/// Where the secrets of `chain`'s epochs are found. Half a secret is enough to be found.
+fn find(regions: &[Region], chain: &Chain, epochs: std::ops::Range<u64>, only_dumps: bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for region in regions.iter().filter(|region| region.in_dumps || !only_dumps) {
+        for epoch in epochs.clone() {
+            for (what, secret) in secrets_of(chain, epoch) {
+                let lives_on = what == "era";
+                for half in [&secret[..16], &secret[16..]] {
+                    if (only_dumps || !lives_on) && contains(&region.bytes, half) {
+                        found.push(format!("{what} of epoch {epoch} in {}", region.name));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn process_with_keys() {
+    let (Some(file), Some(start)) = (given("FILE"), given("START")) else { return };
+    let start: u64 = start.parse().unwrap();
+    let store = Store::open(&settings(Some(Path::new(&file))));
+    store.ensure_state();
+    for hours in 0..=10 {
+        let now = start + hours * HOUR;
+        let ring = store.read(now).unwrap();
+        assert!(ring.sealing(now).is_some() && store.salt().is_some());
+    }
+    // From another thread, which has another stack.
+    std::thread::scope(|scope| {
+        scope.spawn(|| drop(store.read(start + 11 * HOUR).unwrap())).join().unwrap();
+    });
+    say("has rotated");
+    wait();
+    drop(store.read(start + 11 * HOUR + 1).unwrap());
+    say("has reloaded");
+    wait();
+}
+
+struct Server {
+    process: Process,
+    _dir: tempfile::TempDir,
+    file: PathBuf,
+    chain: Chain,
+    start: u64,
+}
+
+fn server() -> Server {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("state");
+    let start = clock::now();
+    let chain = make_state(&file, start);
+    let mut process = Process::start(
+        "process_with_keys",
+        &[("FILE", file.to_str().unwrap()), ("START", &start.to_string())],
+    );
+    assert_eq!(process.hear(), "has rotated");
+    Server { process, _dir: dir, file, chain, start }
+}
+
+#[test]
+fn no_secret_is_outside_of_the_memory_made_for_it_and_none_outlives_its_window() {
+    let mut server = server();
+    let (first, current) = (server.start / HOUR, server.start / HOUR + 11);
+    let regions = memory_of(server.process.child.id());
+    let live = find(&regions, &server.chain, current - 3..current + 2, false);
+    assert!(!live.is_empty(), "the search finds what is there");
+    assert_eq!(find(&regions, &server.chain, first..current + 3, true), [""; 0], "outside");
+    assert_eq!(find(&regions, &server.chain, first..current - 3, false), [""; 0], "too old");
+
+    // Another chain: read from the file again, and the ring made anew.
+    let new = State::random(schedule(), server.start + 11 * HOUR).unwrap();
+    state::reseed(&server.file, &new).unwrap();
+    let new = common::chain_of(&server.file);
+    server.process.go_on();
+    assert_eq!(server.process.hear(), "has reloaded");
+    let regions = memory_of(server.process.child.id());
+    assert_eq!(find(&regions, &server.chain, first..current + 3, true), [""; 0], "outside, the old chain");
+    assert_eq!(find(&regions, &new, current..current + 3, true), [""; 0], "outside, the new chain");
+    assert!(!find(&regions, &new, current..current + 1, false).is_empty());
+    assert!(server.process.end().success());
+}
+
+#[test]
+fn a_core_dump_has_no_secret() {
+    let server = server();
+    let dir = tempfile::tempdir().unwrap();
+    let core = dir.path().join("core");
+    let pid = server.process.child.id().to_string();
+    match Command::new("gcore").arg("-o").arg(&core).arg(&pid).output() {
+        Err(_) => eprintln!("no gcore: not tested"),
+        Ok(output) => {
+            let bytes = fs::read(dir.path().join(format!("core.{pid}")));
+            let bytes = bytes.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+            let region = [Region { name: "core".into(), bytes, in_dumps: true }];
+            let first = server.start / HOUR;
+            assert_eq!(find(&region, &server.chain, first..first + 14, true), [""; 0]);
+        }
+    }
+    assert!(server.process.end().success());
+}

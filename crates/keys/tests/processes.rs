@@ -1,0 +1,247 @@
+//! Keys among real processes: forked, started anew, without rights, in a chroot, killed.
+
+mod common;
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Read;
+use std::os::fd::FromRawFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+use common::{HOUR, Process, ended_well, fork, given, is_root, make_state, say, schedule, settings, wait};
+use ticketshim_core::Found;
+use ticketshim_keys::clock;
+use ticketshim_keys::state::{self, State};
+use ticketshim_keys::store::Store;
+
+/// The name of the key in force, as text.
+fn name(store: &Store, now: u64) -> String {
+    let ring = store.read(now).unwrap();
+    format!("{:02x?}", ring.sealing(now).unwrap().name.0)
+}
+
+/// Runs `work` in a forked child and gives what it returns.
+fn ask_child(work: impl FnOnce() -> String) -> String {
+    let mut ends = [0; 2];
+    // SAFETY: room for two descriptors.
+    assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    let pid = fork(|| {
+        let answer = work();
+        // SAFETY: a descriptor of ours, and bytes of ours.
+        unsafe { libc::write(ends[1], answer.as_ptr().cast(), answer.len()) };
+    });
+    // SAFETY: ours, and closed here only.
+    unsafe { libc::close(ends[1]) };
+    let mut answer = String::new();
+    // SAFETY: ours, and from here on the file's.
+    unsafe { fs::File::from_raw_fd(ends[0]) }.read_to_string(&mut answer).unwrap();
+    assert!(ended_well(pid));
+    answer
+}
+
+#[test]
+fn a_million_salts_of_eight_children_and_their_parent_never_repeat() {
+    const EACH: usize = 125_000;
+    let store = Store::open(&settings(None));
+    let mut seen = HashSet::with_capacity(9 * EACH);
+    // The parent has drawn its instance: a child that went on with it would repeat what the parent does next.
+    seen.insert(store.salt().unwrap().0);
+    for child in 0..8 {
+        let mut ends = [0; 2];
+        // SAFETY: room for two descriptors.
+        assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+        let work = || {
+            let salts: Vec<u8> = (0..EACH).flat_map(|_| store.salt().unwrap().0).collect();
+            let mut rest = &salts[..];
+            while !rest.is_empty() {
+                // SAFETY: a descriptor of ours, and bytes of ours.
+                let written = unsafe { libc::write(ends[1], rest.as_ptr().cast(), rest.len()) };
+                rest = &rest[usize::try_from(written).unwrap()..];
+            }
+        };
+        let pid = if child % 2 == 0 {
+            fork(work)
+        } else {
+            // Past the C library, whose fork handlers see nothing of it.
+            // SAFETY: as fork, and the child ends without returning.
+            let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as libc::pid_t;
+            if pid == 0 {
+                work();
+                // SAFETY: ends the child.
+                unsafe { libc::_exit(0) };
+            }
+            pid
+        };
+        // SAFETY: ours, and closed here only.
+        unsafe { libc::close(ends[1]) };
+        let mut bytes = Vec::new();
+        // SAFETY: ours, and from here on the file's.
+        unsafe { fs::File::from_raw_fd(ends[0]) }.read_to_end(&mut bytes).unwrap();
+        assert!(ended_well(pid));
+        assert_eq!(bytes.len(), EACH * 16);
+        for salt in bytes.chunks_exact(16) {
+            assert!(seen.insert(salt.try_into().unwrap()), "a salt of child {child} was there before");
+        }
+    }
+    for _ in 0..EACH {
+        assert!(seen.insert(store.salt().unwrap().0));
+    }
+}
+
+#[test]
+fn workers_agree_whenever_they_are_forked() {
+    let store = Store::open(&settings(None));
+    let now = clock::now();
+    let before_the_first_ticket = ask_child(|| name(&store, now));
+    assert_eq!(name(&store, now), before_the_first_ticket);
+    assert_eq!(ask_child(|| name(&store, now)), before_the_first_ticket);
+    let later = now + 2 * HOUR;
+    let rotated = name(&store, later);
+    assert_ne!(rotated, before_the_first_ticket);
+    let after_a_rotation = ask_child(|| name(&store, later));
+    let grandchild = ask_child(|| ask_child(|| name(&store, later)));
+    assert_eq!([&after_a_rotation, &grandchild], [&rotated, &rotated]);
+    // What a child does on its own, its siblings do as well.
+    let much_later = now + 9 * HOUR;
+    assert_eq!(ask_child(|| name(&store, much_later)), ask_child(|| name(&store, much_later)));
+}
+
+#[test]
+fn forking_at_any_moment_leaves_a_child_that_works() {
+    let store = Store::open(&settings(None));
+    let start = clock::now();
+    let clock = AtomicU64::new(start);
+    let stop = AtomicBool::new(false);
+    let mut answers = HashSet::new();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            // Rotates without pause, so that forks find these threads in the middle of everything.
+            scope.spawn(|| {
+                while !stop.load(SeqCst) {
+                    let now = clock.fetch_add(HOUR, SeqCst);
+                    drop(store.read(now).unwrap());
+                }
+            });
+        }
+        for _ in 0..100 {
+            answers.insert(ask_child(|| name(&store, start + 1_000_000 * HOUR)));
+        }
+        stop.store(true, SeqCst);
+    });
+    answers.insert(name(&store, start + 1_000_000 * HOUR));
+    assert_eq!(answers.len(), 1, "everybody has the same keys");
+}
+
+#[test]
+fn process_that_starts() {
+    let Some(file) = given("FILE") else { return };
+    let store = Store::open(&settings(Some(Path::new(&file))));
+    wait();
+    store.ensure_state();
+    say(&name(&store, clock::now()));
+}
+
+#[test]
+fn processes_that_start_at_once_make_one_file() {
+    for _ in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("state");
+        let start = || Process::start("process_that_starts", &[("FILE", file.to_str().unwrap())]);
+        let mut processes: Vec<Process> = (0..6).map(|_| start()).collect();
+        processes.iter_mut().for_each(Process::go_on);
+        let names: HashSet<String> = processes.iter_mut().map(Process::hear).collect();
+        assert_eq!(names.len(), 1);
+        assert!(processes.into_iter().all(|process| process.end().success()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
+
+/// Opens the store as a server does, makes itself small as `GIVEN_HOW` says, and goes on.
+#[test]
+fn process_that_gives_up_its_rights() {
+    let (Some(file), Some(how)) = (given("FILE"), given("HOW")) else { return };
+    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = descriptors();
+    let store = Store::open(&settings(Some(Path::new(&file))));
+    store.ensure_state();
+    let now = clock::now();
+    let first = name(&store, now);
+    assert_eq!(descriptors(), before, "no descriptor is held");
+    // SAFETY: these change this process only, which has no other thread that matters.
+    match how.as_str() {
+        "setuid" => unsafe { assert_eq!((libc::setgid(54321), libc::setuid(54321)), (0, 0)) },
+        "chroot" => unsafe { assert_eq!((libc::chroot(c"/var/empty".as_ptr()), libc::chdir(c"/".as_ptr())), (0, 0)) },
+        "close" => unsafe { assert_eq!(libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0), 0) },
+        other => panic!("{other}"),
+    }
+    for hours in 1..=5 {
+        assert_ne!(name(&store, now + hours * HOUR), first);
+    }
+    assert!(store.status().from_file && store.status().refusal.is_none());
+    let worker = ask_child(|| name(&store, now + 6 * HOUR));
+    assert_eq!(worker, name(&store, now + 6 * HOUR));
+    say(&worker);
+}
+
+#[test]
+fn whoever_gives_up_rights_root_or_descriptors_keeps_the_keys() {
+    if !is_root() {
+        return;
+    }
+    fs::create_dir_all("/var/empty").unwrap();
+    for how in ["setuid", "chroot", "close"] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("state");
+        let now = clock::now();
+        make_state(&file, now);
+        let mut process =
+            Process::start("process_that_gives_up_its_rights", &[("FILE", file.to_str().unwrap()), ("HOW", how)]);
+        let said = process.hear();
+        assert!(process.end().success(), "{how}");
+        let keys = state::read(&file).unwrap().keys(now + 6 * HOUR).unwrap();
+        assert!(keys.iter().any(|key| format!("{:02x?}", key.name.0) == said), "{how}");
+    }
+}
+
+#[test]
+fn process_that_serves() {
+    let Some(file) = given("FILE") else { return };
+    let store = Store::open(&settings(Some(Path::new(&file))));
+    store.ensure_state();
+    loop {
+        let now = clock::now();
+        say(&name(&store, now));
+        wait();
+    }
+}
+
+#[test]
+fn a_running_server_takes_a_reseeded_file_up_within_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("state");
+    make_state(&file, clock::now());
+    let mut server = Process::start("process_that_serves", &[("FILE", file.to_str().unwrap())]);
+    let old = server.hear();
+    state::reseed(&file, &State::random(schedule(), clock::now()).unwrap()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    server.go_on();
+    let new = server.hear();
+    assert_ne!(new, old);
+    // And a restarted one has the same.
+    server.child.kill().unwrap();
+    let mut again = Process::start("process_that_serves", &[("FILE", file.to_str().unwrap())]);
+    assert_eq!(again.hear(), new);
+    again.child.kill().unwrap();
+}
+
+#[test]
+fn what_one_process_seals_another_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("state");
+    let now = clock::now();
+    make_state(&file, now);
+    let (a, b) = (Store::open(&settings(Some(&file))), Store::open(&settings(Some(&file))));
+    let sealing = a.read(now).unwrap().sealing(now).unwrap().name;
+    assert!(matches!(b.read(now).unwrap().find(&sealing, now), Found::Keys { newest: true, .. }));
+}

@@ -1,0 +1,48 @@
+//! The interposed functions that came with OpenSSL 3.
+
+use std::ffi::{c_char, c_int};
+
+use openssl_sys::{OSSL_LIB_CTX, SSL_CTX, SSL_METHOD};
+
+use super::interposed::attached;
+use super::{is_null, version_libssl};
+use crate::libssl::context::{self, Door};
+use crate::libssl::guard::{Api, guard};
+use crate::libssl::{connection, mechanism};
+
+version_libssl!("SSL_CTX_new_ex");
+/// SSL_CTX_new_ex(3): the context gets the core.
+///
+/// # Safety
+/// As SSL_CTX_new_ex(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_new_ex(
+    libctx: *mut OSSL_LIB_CTX,
+    propq: *const c_char,
+    method: *const SSL_METHOD,
+) -> *mut SSL_CTX {
+    let ctx = guard(None, || {
+        connection::watch();
+        let real = mechanism::SSL_CTX_NEW_EX.get()?;
+        // SAFETY: the caller's promise, the same as the real function's.
+        Some(unsafe { real(libctx, propq, method) })
+    });
+    attached(ctx)
+}
+
+version_libssl!("SSL_CTX_set_tlsext_ticket_key_evp_cb");
+/// SSL_CTX_set_tlsext_ticket_key_evp_cb(3): the application's own keys, so the core steps aside; NULL brings it back.
+///
+/// # Safety
+/// As SSL_CTX_set_tlsext_ticket_key_evp_cb(3); NULL is answered.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut SSL_CTX, fp: mechanism::KeyFn) -> c_int {
+    guard(Api::Failed.into(), || {
+        if is_null(ctx, "SSL_CTX_set_tlsext_ticket_key_evp_cb", "ctx") {
+            return Api::Failed.into();
+        }
+        let Some(real) = mechanism::SET_TICKET_KEY_EVP_CB.get() else { return Api::Failed.into() };
+        // SAFETY: the caller's promise, the same as the real function's.
+        context::callback_door(ctx, Door::EvpCallback, fp.is_some(), Api::Done.into(), || unsafe { real(ctx, fp) })
+    })
+}
