@@ -425,5 +425,6 @@ void ts_session_set_age(SSL_SESSION *ss, long seconds);
 
 #include "keys.h"
 #include "child.h"
+#include "places.h"
 
 #endif

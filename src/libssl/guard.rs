@@ -1,10 +1,9 @@
 //! The panic guard, and one type for each meaning that an `int` has at this border.
 //!
 //! Zero means four things to libssl: failure of an API call, "no ticket", "key not known" and "cipher failed". Each
-//! has a type here, so that one cannot be returned for another; they become integers only in the last line of an
-//! `extern "C"` function.
+//! has a type, so that one cannot be returned for another (the last one's is in each mechanism); they become integers
+//! only in the last line of an `extern "C"` function.
 
-use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ticketshim_keys::counters::{Counter, add};
@@ -48,23 +47,18 @@ pub(crate) enum Opening {
     Unknown = 0,
 }
 
-/// What a cipher's function returns.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cipher {
-    Done = 1,
-    Failed = 0,
-}
-
+/// Makes a type like those above the integer that C takes it for.
 macro_rules! to_int {
     ($($name:ident),*) => {$(
-        impl From<$name> for c_int {
-            fn from(value: $name) -> c_int {
-                value as c_int
+        impl From<$name> for std::ffi::c_int {
+            fn from(value: $name) -> Self {
+                value as Self
             }
         }
     )*};
 }
-to_int!(Api, Sealing, Opening, Cipher);
+pub(super) use to_int;
+to_int!(Api, Sealing, Opening);
 
 /// Makes a named place panic when the test suite asks for it: `TICKETSHIM_TEST_PANIC=place`. Nothing in other builds.
 pub(crate) fn maybe_panic(place: &str) {

@@ -1,9 +1,10 @@
 //! What stands behind the exports: everything that talks to libssl and libcrypto.
 //!
-//! The way of a ticket: libssl calls the key callback ([`mechanism`]), which asks [`ticket`] for a job (keys from the
+//! The way of a ticket: libssl calls the key callback ([`mechanism`], [`callback`]), which asks [`ticket`] for a job (keys from the
 //! store, place from [`place`]) and hands the job to the cipher that libssl will run; the cipher ([`mechanism`] again)
 //! lets [`ticket`] seal or open the bytes.
 
+mod callback;
 pub(crate) mod connection;
 pub(crate) mod context;
 pub(crate) mod errors;
@@ -11,12 +12,11 @@ pub(crate) mod ffi;
 pub(crate) mod guard;
 mod memory;
 mod place;
+#[macro_use]
 pub(crate) mod real;
 mod ticket;
 
-#[cfg(any(ossl = "3", ossl = "4"))]
-#[path = "provider.rs"]
-pub(crate) mod mechanism;
-#[cfg(ossl = "1.1.1")]
-#[path = "legacy.rs"]
+/// How tickets get from libssl to [`ticket`]: the one thing in which OpenSSL 1.1.1 and 3 differ (`build.rs` chooses).
+#[cfg_attr(mechanism = "provider", path = "provider.rs")]
+#[cfg_attr(mechanism = "legacy", path = "legacy.rs")]
 pub(crate) mod mechanism;

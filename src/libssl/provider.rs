@@ -6,34 +6,21 @@
 
 use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
 use std::ptr;
-use std::slice;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use openssl_sys::{
     ERR_new, ERR_set_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_fetch, EVP_MAC_CTX, EVP_MAC_CTX_set_params,
-    OSSL_LIB_CTX, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER_load, SSL, SSL_CTX, SSL_version, TLS1_3_VERSION,
+    OSSL_LIB_CTX, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER_load, SSL, SSL_CTX, SSL_METHOD,
 };
-use ticketshim_core::format::{KEY_NAME_LEN, KeyName, SALT_LEN, Salt, TAG_LEN};
-use ticketshim_keys::counters::{Counter, add};
+use ticketshim_core::format::{SALT_LEN, TAG_LEN};
 
+use super::callback;
 use super::context::Door;
-use super::errors::quietly;
 use super::ffi::{ERR_LIB_SSL, chars};
-use super::guard::{Cipher, Opening, Sealing, guard, maybe_fail};
+use super::guard::{Opening, Sealing, guard, maybe_fail, to_int};
 use super::memory::try_box;
-use super::real::SET_TICKET_KEY_EVP_CB;
-use super::ticket::{Job, begin_open, begin_seal};
-
-/// The libssl that this build is for, and the versions of its symbols.
-#[cfg(ossl = "3")]
-pub(crate) const SONAME: &CStr = c"libssl.so.3";
-#[cfg(ossl = "3")]
-pub(crate) const NODE: &CStr = c"OPENSSL_3.0.0";
-#[cfg(ossl = "4")]
-pub(crate) const SONAME: &CStr = c"libssl.so.4";
-#[cfg(ossl = "4")]
-pub(crate) const NODE: &CStr = c"OPENSSL_4.0.0";
-pub(crate) const NODE_TICKETS: &CStr = NODE;
+use super::real::NODE;
+use super::ticket::Job;
 
 /// The door that our own callback goes in by.
 pub(crate) const OWN_DOOR: Door = Door::EvpCallback;
@@ -49,6 +36,21 @@ pub(crate) type KeyFn = Option<
         enc: c_int,
     ) -> c_int,
 >;
+
+real! {
+    SSL_CTX_NEW_EX = "SSL_CTX_new_ex" in NODE,
+        unsafe extern "C" fn(*mut OSSL_LIB_CTX, *const c_char, *const SSL_METHOD) -> *mut SSL_CTX;
+    SET_TICKET_KEY_EVP_CB = "SSL_CTX_set_tlsext_ticket_key_evp_cb" in NODE,
+        unsafe extern "C" fn(*mut SSL_CTX, KeyFn) -> c_int;
+}
+
+/// What a provider's function returns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cipher {
+    Done = 1,
+    Failed = 0,
+}
+to_int!(Cipher);
 
 /// OpenSSL's common reasons (<openssl/err.h>: `ERR_R_…`).
 #[derive(Clone, Copy)]
@@ -88,75 +90,16 @@ unsafe extern "C" fn key_callback(
     hctx: *mut EVP_MAC_CTX,
     enc: c_int,
 ) -> c_int {
+    // SAFETY: libssl's promise: the contexts that it has made for this ticket.
+    let set_mac = |key: &[u8; 32]| unsafe { set_mac(hctx, key) };
+    // SAFETY: as above.
+    let set_job = |job| unsafe { set_job(ctx, job, enc) };
     if enc == 1 {
         // SAFETY: libssl's promise: all arguments as the manual page says.
-        guard(Sealing::NoTicket, || unsafe { seal_callback(ssl, key_name, iv, ctx, hctx) }).into()
+        guard(Sealing::NoTicket, || unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job) }).into()
     } else {
         // SAFETY: as above.
-        guard(Opening::Unknown, || unsafe { open_callback(ssl, key_name, iv, ctx, hctx) }).into()
-    }
-}
-
-/// # Safety
-/// As SSL_CTX_set_tlsext_ticket_key_evp_cb(3) says for enc = 1: `key_name` has room for 16 bytes, `iv` for 16.
-unsafe fn seal_callback(
-    ssl: *mut SSL,
-    key_name: *mut c_uchar,
-    iv: *mut c_uchar,
-    ctx: *mut EVP_CIPHER_CTX,
-    hctx: *mut EVP_MAC_CTX,
-) -> Sealing {
-    // SAFETY: the caller's promise.
-    let Some(job) = (unsafe { begin_seal(ssl) }) else {
-        add(Counter::Failures);
-        return Sealing::NoTicket;
-    };
-    let (name, salt) = (job.key_name, job.salt);
-    let ready = quietly(|| {
-        // SAFETY: the caller's promise.
-        unsafe { set_mac(hctx, job.mac.expose()) && set_job(ctx, Job::Seal(job), 1) }
-    });
-    if !ready {
-        add(Counter::Failures);
-        return Sealing::NoTicket;
-    }
-    // SAFETY: the caller's promise; the lengths are libssl's.
-    unsafe { ptr::copy_nonoverlapping(name.0.as_ptr(), key_name, KEY_NAME_LEN) };
-    // SAFETY: as above (EVP_MAX_IV_LENGTH is 16).
-    unsafe { ptr::copy_nonoverlapping(salt.0.as_ptr(), iv, SALT_LEN) };
-    Sealing::Ready
-}
-
-/// # Safety
-/// As SSL_CTX_set_tlsext_ticket_key_evp_cb(3) says for enc = 0; libssl has checked that the ticket holds the 16 bytes
-/// of `key_name` and 16 more at `iv`.
-unsafe fn open_callback(
-    ssl: *mut SSL,
-    key_name: *const c_uchar,
-    iv: *const c_uchar,
-    ctx: *mut EVP_CIPHER_CTX,
-    hctx: *mut EVP_MAC_CTX,
-) -> Opening {
-    // SAFETY: the caller's promise.
-    let name = KeyName(unsafe { *key_name.cast::<[u8; KEY_NAME_LEN]>() });
-    // SAFETY: the caller's promise.
-    let salt = Salt(unsafe { *iv.cast::<[u8; SALT_LEN]>() });
-    // SAFETY: the caller's promise.
-    let tls13 = unsafe { SSL_version(ssl) } == TLS1_3_VERSION;
-    // SAFETY: the caller's promise.
-    let Some(job) = (unsafe { begin_open(ssl, &name, salt, tls13) }) else { return Opening::Unknown };
-    let renew = job.renew;
-    let ready = quietly(|| {
-        // SAFETY: the caller's promise.
-        unsafe { set_mac(hctx, job.mac.expose()) && set_job(ctx, Job::Open(job), 0) }
-    });
-    match (ready, renew) {
-        (true, true) => Opening::ReadyRenew,
-        (true, false) => Opening::Ready,
-        (false, _) => {
-            add(Counter::Failures);
-            Opening::Unknown
-        }
+        guard(Opening::Unknown, || unsafe { callback::open(ssl, key_name, iv, set_mac, set_job) }).into()
     }
 }
 
@@ -432,18 +375,9 @@ unsafe extern "C" fn update(
         // SAFETY: libcrypto's promise: what new_ctx gave, used by one thread at a time.
         let Some(job) = (unsafe { ctx.cast::<Job>().as_mut() }) else { return Cipher::Failed };
         // `outsize` is libcrypto's guess (input and one block); libssl's buffer for opening is as long as the input.
-        let Some(room) = job.room(inl).filter(|room| *room <= outsize) else { return Cipher::Failed };
-        if out.is_null() || outl.is_null() || input.is_null() {
-            return Cipher::Failed;
-        }
-        // Moved rather than copied, because the two may overlap.
-        // SAFETY: libcrypto's promise: `inl` bytes to read; libssl's, as many and a block more to write when sealing.
-        unsafe { ptr::copy(input, out, inl) };
-        // SAFETY: as above; what is beyond the input is not initialised yet.
-        unsafe { ptr::write_bytes(out.add(inl), 0, room - inl) };
-        // SAFETY: as above, all of it written; nothing else refers to it during the call.
-        let written = job.update(unsafe { slice::from_raw_parts_mut(out, room) }, inl);
-        let Some(written) = written else { return Cipher::Failed };
+        // SAFETY: libcrypto's promise: `inl` bytes to read; libssl's: as many and a block more to write when sealing.
+        let written = unsafe { callback::update(job, out, outsize, input, inl) };
+        let (Some(written), false) = (written, outl.is_null()) else { return Cipher::Failed };
         // SAFETY: libcrypto's promise: a place for the result.
         unsafe { *outl = written };
         Cipher::Done
@@ -456,18 +390,9 @@ unsafe extern "C" fn finish(ctx: *mut c_void, out: *mut c_uchar, outl: *mut usiz
     guard(Cipher::Failed, || {
         // SAFETY: libcrypto's promise: what new_ctx gave, used by one thread at a time.
         let Some(job) = (unsafe { ctx.cast::<Job>().as_mut() }) else { return Cipher::Failed };
-        if out.is_null() || outl.is_null() {
-            return Cipher::Failed;
-        }
-        let written = match job.finish() {
-            Some(Some(tag)) if outsize >= TAG_LEN => {
-                // SAFETY: libcrypto's promise: `outsize` bytes, checked to be enough.
-                unsafe { ptr::copy_nonoverlapping(tag.as_ptr(), out, TAG_LEN) };
-                TAG_LEN
-            }
-            Some(None) => 0,
-            _ => return Cipher::Failed,
-        };
+        // SAFETY: libcrypto's promise: `outsize` bytes.
+        let written = unsafe { callback::finish(job, out, outsize) };
+        let (Some(written), false) = (written, outl.is_null()) else { return Cipher::Failed };
         // SAFETY: libcrypto's promise: a place for the result.
         unsafe { *outl = written };
         Cipher::Done

@@ -8,11 +8,11 @@ use std::ffi::{CStr, c_int, c_long, c_uchar, c_uint, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use openssl_sys::{OSSL_LIB_CTX, SSL_CTX, SSL_METHOD, SSL_SESSION};
+use openssl_sys::{SSL_CTX, SSL_METHOD, SSL_SESSION};
 
 use super::errors::raise;
 use super::ffi::{AnyFn, chars};
-use super::mechanism::{self, NODE, NODE_TICKETS, Reason, SONAME};
+use super::mechanism::Reason;
 use crate::exports::types::{SSL_CTX_decrypt_session_ticket_fn, SSL_CTX_generate_session_ticket_fn};
 
 /// An interposed function of libssl: its name, its version, and where it really is once that was asked.
@@ -23,32 +23,24 @@ pub(crate) struct Real<F> {
     kind: std::marker::PhantomData<F>,
 }
 
+/// The libssl that this build is for (`build.rs`), and the version of its symbols: of those that it always had, and of
+/// those that came with session ticket callbacks.
+pub(super) const SONAME: &CStr = constant(concat!(env!("TICKETSHIM_LIBSSL"), "\0"));
+pub(super) const NODE: &CStr = constant(concat!(env!("TICKETSHIM_NODE"), "\0"));
+const NODE_TICKETS: &CStr = constant(concat!(env!("TICKETSHIM_TICKETS_NODE"), "\0"));
+
 /// Each line gives the function's type as the OpenSSL header of its version has it: what [`Real::get`] relies on.
 macro_rules! real {
-    ($($(#[$meta:meta])* $name:ident = $symbol:literal in $node:expr, $type:ty;)*) => {$(
-        $(#[$meta])*
-        pub(crate) static $name: Real<$type> = Real {
-            name: match CStr::from_bytes_with_nul(concat!($symbol, "\0").as_bytes()) {
-                Ok(name) => name,
-                Err(_) => c"",
-            },
-            node: $node,
-            found: AtomicPtr::new(ptr::null_mut()),
-            kind: std::marker::PhantomData,
-        };
+    ($($name:ident = $symbol:literal in $node:expr, $type:ty;)*) => {$(
+        pub(crate) static $name: $crate::libssl::real::Real<$type> =
+            $crate::libssl::real::Real::new(concat!($symbol, "\0"), $node);
     )*};
 }
 
 real! {
     SSL_CTX_NEW = "SSL_CTX_new" in NODE, unsafe extern "C" fn(*const SSL_METHOD) -> *mut SSL_CTX;
-    #[cfg_attr(ossl = "1.1.1", expect(dead_code, reason = "came with 3.0"))]
-    SSL_CTX_NEW_EX = "SSL_CTX_new_ex" in NODE,
-        unsafe extern "C" fn(*mut OSSL_LIB_CTX, *const std::ffi::c_char, *const SSL_METHOD) -> *mut SSL_CTX;
     SSL_CTX_CTRL = "SSL_CTX_ctrl" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, c_long, *mut c_void) -> c_long;
     SSL_CTX_CALLBACK_CTRL = "SSL_CTX_callback_ctrl" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, AnyFn) -> c_long;
-    #[cfg_attr(ossl = "1.1.1", expect(dead_code, reason = "came with 3.0"))]
-    SET_TICKET_KEY_EVP_CB = "SSL_CTX_set_tlsext_ticket_key_evp_cb" in NODE,
-        unsafe extern "C" fn(*mut SSL_CTX, mechanism::KeyFn) -> c_int;
     SET_SESSION_ID_CONTEXT = "SSL_CTX_set_session_id_context" in NODE,
         unsafe extern "C" fn(*mut SSL_CTX, *const c_uchar, c_uint) -> c_int;
     SET_SESSION_TICKET_CB = "SSL_CTX_set_session_ticket_cb" in NODE_TICKETS,
@@ -65,6 +57,11 @@ real! {
 }
 
 impl<F: Copy> Real<F> {
+    /// `name` ends with NUL.
+    pub(super) const fn new(name: &'static str, node: &'static CStr) -> Self {
+        Self { name: constant(name), node, found: AtomicPtr::new(ptr::null_mut()), kind: std::marker::PhantomData }
+    }
+
     /// The real function; `None`, with an entry on the error queue, if there is no libssl of our version behind us.
     pub(crate) fn get(&self) -> Option<F> {
         const { assert!(size_of::<F>() == size_of::<*mut c_void>()) }
@@ -88,6 +85,14 @@ impl<F: Copy> Real<F> {
         // SAFETY: a pointer-sized function pointer type (checked above), non-null, and `real!` gives the type that
         // OpenSSL's header has for this name and version.
         Some(unsafe { std::mem::transmute_copy::<*mut c_void, F>(&found) })
+    }
+}
+
+/// A constant that ends with NUL, as C wants it.
+const fn constant(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => panic!("one NUL, at the end"),
     }
 }
 

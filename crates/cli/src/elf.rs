@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use object::elf::{
-    DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, FileHeader32, FileHeader64, PT_LOAD, SHN_UNDEF,
+    self, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, FileHeader32, FileHeader64, PT_LOAD,
 };
 use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, Object, ObjectSymbol};
@@ -34,7 +34,7 @@ pub struct Elf {
 pub struct Machine {
     is_64: bool,
     is_little: bool,
-    number: u16,
+    number: Option<elf::Machine>,
 }
 
 /// The most that is read of a file. Programs with debug information in them can be large; what a loader looks at is
@@ -77,7 +77,7 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &[u8]) -> Option<Elf> {
         machine: Machine {
             is_64: header.is_class_64(),
             is_little: header.is_little_endian(),
-            number: header.e_machine(endian),
+            number: Some(header.e_machine(endian)),
         },
         ..Elf::default()
     };
@@ -109,7 +109,7 @@ fn read_dynamic<H: FileHeader<Endian = Endianness>>(
     segments: &[H::ProgramHeader],
     entries: &[H::Dyn],
 ) {
-    let value = |tag: u32| entries.iter().find(|e| e.tag32(endian) == Some(tag)).map(|e| e.d_val(endian).into());
+    let value = |tag| entries.iter().find(|e| e.tag(endian) == tag).map(|e| e.val(endian));
     let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else { return };
     let Some(strings) = at_address::<H>(endian, data, segments, address, size) else { return };
     let text = |offset: u64| {
@@ -118,10 +118,9 @@ fn read_dynamic<H: FileHeader<Endian = Endianness>>(
         Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
     };
     for entry in entries {
-        let Some(tag) = entry.tag32(endian) else { continue };
-        let Some(name) = text(entry.d_val(endian).into()) else { continue };
+        let Some(name) = text(entry.val(endian)) else { continue };
         let dirs = || name.split(':').filter(|dir| !dir.is_empty()).map(str::to_owned).collect();
-        match tag {
+        match entry.tag(endian) {
             DT_NEEDED => elf.needed.push(name),
             DT_SONAME => elf.soname = Some(name),
             DT_RPATH => elf.rpath = dirs(),

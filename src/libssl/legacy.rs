@@ -1,0 +1,281 @@
+//! OpenSSL 1.1.1: the ticket key callback with HMAC_CTX, and the core as a custom EVP_CIPHER.
+//!
+//! The cipher is made once by EVP_CIPHER_meth_new(3). It is no general cipher: it does what the [`Job`] says that its
+//! context carries, and without one it makes tickets that nobody opens (see [`key_callback`]).
+
+use std::ffi::{CStr, c_char, c_int, c_uchar, c_uint, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use openssl_sys::{
+    ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new, EVP_CipherInit_ex, EVP_sha256,
+    HMAC_CTX, HMAC_Init_ex, SSL, SSL_CTX,
+};
+use ticketshim_core::format::{HEADER_LEN, KEY_NAME_LEN, SALT_LEN, TAG_LEN};
+
+use super::callback;
+use super::context::Door;
+use super::errors::quietly;
+use super::ffi::{AnyFn, ERR_LIB_SSL, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB, chars};
+use super::guard::{Opening, Sealing, guard, maybe_fail};
+use super::memory::try_box;
+use super::real::SSL_CTX_CALLBACK_CTRL;
+use super::ticket::Job;
+
+/// The door that our own callback goes in by.
+pub(crate) const OWN_DOOR: Door = Door::LegacyCallback;
+
+/// The callback's type (SSL_CTX_set_tlsext_ticket_key_cb(3)).
+type KeyFn = unsafe extern "C" fn(
+    s: *mut SSL,
+    key_name: *mut c_uchar,
+    iv: *mut c_uchar,
+    ctx: *mut EVP_CIPHER_CTX,
+    hctx: *mut HMAC_CTX,
+    enc: c_int,
+) -> c_int;
+
+/// OpenSSL's common reasons (<openssl/err.h>: `ERR_R_…`).
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub(crate) enum Reason {
+    PassedNull = 3 | FATAL,
+    Internal = 4 | FATAL,
+    PassedInvalid = 7,
+}
+const FATAL: c_int = 64;
+
+/// Raises an entry on the error queue.
+pub(crate) fn raise(reason: Reason, text: &CStr) {
+    // SAFETY: always allowed; the queue keeps the pointer, to a constant.
+    unsafe { ERR_put_error(ERR_LIB_SSL, 0, reason as c_int, chars(c"ticketshim"), 0) };
+    // SAFETY: one C string, as the count says; it is copied.
+    unsafe { ERR_add_error_data(1, text.as_ptr()) };
+}
+
+/// Puts our callback into a context, or takes it out. False if there is no real function or no cipher.
+pub(crate) fn set_callback(ctx: *mut SSL_CTX, on: bool) -> bool {
+    let Some(real) = SSL_CTX_CALLBACK_CTRL.get() else { return false };
+    if on && cipher().is_null() {
+        return false;
+    }
+    // SAFETY: libssl makes it a KeyFn again, which it is (SSL_CTX_set_tlsext_ticket_key_cb is a macro that does this).
+    let callback = on.then_some(unsafe { std::mem::transmute::<KeyFn, unsafe extern "C" fn()>(key_callback) });
+    let callback: AnyFn = callback;
+    // SAFETY: a live SSL_CTX (the promise of context.rs's callers), and a callback of the type that the command asks for.
+    unsafe { real(ctx, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB, callback) == 1 }
+}
+
+/// The ticket key callback that every attached context has.
+///
+/// "No ticket" has no good answer in TLS 1.3: libssl 1.1.1 then writes the *TLS 1.2* form of an empty ticket, which a
+/// TLS 1.3 client takes for a broken message (construct_stateless_ticket; from 3.0 on it writes none). So such a client
+/// gets a ticket of zeros under no key, which costs it a full handshake next time.
+unsafe extern "C" fn key_callback(
+    ssl: *mut SSL,
+    key_name: *mut c_uchar,
+    iv: *mut c_uchar,
+    ctx: *mut EVP_CIPHER_CTX,
+    hctx: *mut HMAC_CTX,
+    enc: c_int,
+) -> c_int {
+    // SAFETY: libssl's promise: the contexts that it has made for this ticket.
+    let set_mac = |key: &[u8; 32]| unsafe { set_mac(hctx, key) };
+    // SAFETY: as above.
+    let set_job = |job| unsafe { set_job(ctx, Some(job), enc) };
+    if enc != 1 {
+        // SAFETY: libssl's promise: all arguments as the manual page says.
+        return guard(Opening::Unknown, || unsafe { callback::open(ssl, key_name, iv, set_mac, set_job) }).into();
+    }
+    // SAFETY: as above.
+    let sealing = guard(Sealing::NoTicket, || unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job) });
+    // SAFETY: as above.
+    if sealing == Sealing::NoTicket && unsafe { callback::is_tls13(ssl) } {
+        // SAFETY: as above.
+        return guard(Sealing::NoTicket, || unsafe { blank_ticket(key_name, iv, ctx, hctx) }).into();
+    }
+    sealing.into()
+}
+
+/// Sets up a ticket that nobody opens. Takes neither memory of ours nor randomness: their want may be why we are here.
+///
+/// # Safety
+/// As SSL_CTX_set_tlsext_ticket_key_cb(3) says for enc = 1.
+unsafe fn blank_ticket(
+    key_name: *mut c_uchar,
+    iv: *mut c_uchar,
+    ctx: *mut EVP_CIPHER_CTX,
+    hctx: *mut HMAC_CTX,
+) -> Sealing {
+    // SAFETY: the caller's promise.
+    if !quietly(|| unsafe { set_mac(hctx, &[0; 32]) && set_job(ctx, None, 1) }) {
+        return Sealing::NoTicket;
+    }
+    // SAFETY: the caller's promise: room for 16 bytes.
+    unsafe { ptr::write_bytes(key_name, 0, KEY_NAME_LEN) };
+    // SAFETY: as above.
+    unsafe { ptr::write_bytes(iv, 0, SALT_LEN) };
+    Sealing::Ready
+}
+
+/// Gives libssl's HMAC its key and digest.
+///
+/// # Safety
+/// `hctx` is the HMAC_CTX that libssl handed to the callback.
+unsafe fn set_mac(hctx: *mut HMAC_CTX, key: &[u8; 32]) -> bool {
+    // SAFETY: always allowed.
+    let sha256 = unsafe { EVP_sha256() };
+    // SAFETY: the caller's promise; the key has as many bytes as it says.
+    unsafe { HMAC_Init_ex(hctx, key.as_ptr().cast(), key.len() as c_int, sha256, ptr::null_mut()) == 1 }
+}
+
+/// Initialises libssl's cipher context with our cipher and a job, which the context then owns.
+///
+/// # Safety
+/// `ctx` is the EVP_CIPHER_CTX that libssl handed to the callback.
+unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Option<Job>, enc: c_int) -> bool {
+    let job = match job {
+        None => ptr::null_mut(),
+        Some(job) => match try_box(job) {
+            None => return false,
+            Some(job) => Box::into_raw(job),
+        },
+    };
+    // SAFETY: the caller's promise; our own cipher, which has no init and so looks at neither key nor IV.
+    if unsafe { EVP_CipherInit_ex(ctx, cipher(), ptr::null_mut(), ptr::null(), ptr::null(), enc) } != 1 {
+        if !job.is_null() {
+            // SAFETY: made by into_raw above and not taken.
+            drop(unsafe { Box::from_raw(job) });
+        }
+        return false;
+    }
+    // SAFETY: the context is initialised; `clean_up` below takes the job back.
+    unsafe { EVP_CIPHER_CTX_set_app_data(ctx, job.cast()) };
+    true
+}
+
+/// Our cipher: made once. Null if that failed, or if this libcrypto takes no cipher of others (FIPS mode in some
+/// distributions).
+fn cipher() -> *const EVP_CIPHER {
+    static CIPHER: AtomicPtr<EVP_CIPHER> = AtomicPtr::new(ptr::null_mut());
+    let known = CIPHER.load(Ordering::Acquire);
+    if !known.is_null() {
+        return known;
+    }
+    let made = quietly(make);
+    match CIPHER.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => made,
+        // Another thread was faster: its cipher is as good, and ours stays unused.
+        Err(other) => other,
+    }
+}
+
+/// EVP_CIPHER_meth_new(3): block size 16 makes libcrypto ask for no check of overlaps, and IV length 16 is the salt.
+fn make() -> *mut EVP_CIPHER {
+    if maybe_fail("provider") {
+        return ptr::null_mut();
+    }
+    // SAFETY: always allowed. Lives as long as the process: contexts may be freed after any destructor of ours.
+    let made = unsafe { EVP_CIPHER_meth_new(NID_UNDEF, TAG_LEN as c_int, 32) };
+    if made.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: a new method, and functions of the right types.
+    let complete = unsafe {
+        EVP_CIPHER_meth_set_flags(made, EVP_CIPH_FLAG_CUSTOM_CIPHER) == 1
+            && EVP_CIPHER_meth_set_iv_length(made, SALT_LEN as c_int) == 1
+            && EVP_CIPHER_meth_set_do_cipher(made, Some(do_cipher)) == 1
+            && EVP_CIPHER_meth_set_cleanup(made, Some(clean_up)) == 1
+    };
+    // SAFETY: always allowed.
+    let probe = unsafe { EVP_CIPHER_CTX_new() };
+    // SAFETY: a new context (checked) and the method; as in set_job.
+    let usable = !probe.is_null()
+        && unsafe { EVP_CipherInit_ex(probe, made, ptr::null_mut(), ptr::null(), ptr::null(), 1) } == 1;
+    // SAFETY: null or made above.
+    unsafe { EVP_CIPHER_CTX_free(probe) };
+    if complete && usable { made } else { ptr::null_mut() }
+}
+
+/// What a custom cipher's do_cipher returns: how many bytes it wrote, or -1.
+struct Written(Option<usize>);
+
+impl From<Written> for c_int {
+    fn from(written: Written) -> Self {
+        written.0.and_then(|n| Self::try_from(n).ok()).unwrap_or(-1)
+    }
+}
+
+/// EVP_CIPHER_meth_set_do_cipher(3), for a cipher with EVP_CIPH_FLAG_CUSTOM_CIPHER: one call is libssl's update, with
+/// all the bytes; one with `input` NULL is its final.
+unsafe extern "C" fn do_cipher(
+    ctx: *mut EVP_CIPHER_CTX,
+    out: *mut c_uchar,
+    input: *const c_uchar,
+    inl: usize,
+) -> c_int {
+    guard(Written(None), || {
+        // SAFETY: libcrypto's promise: the context that it runs.
+        let job = unsafe { EVP_CIPHER_CTX_get_app_data(ctx) }.cast::<Job>();
+        // SAFETY: as above.
+        let sealing = unsafe { EVP_CIPHER_CTX_encrypting(ctx) } == 1;
+        // libssl's buffer is as long as the input, and longer by EVP_MAX_BLOCK_LENGTH, 32, when it seals.
+        let room = if sealing { inl + HEADER_LEN + TAG_LEN } else { inl };
+        // SAFETY: null or what set_job gave this context; used by one thread at a time.
+        let Some(job) = (unsafe { job.as_mut() }) else {
+            let zeros = if input.is_null() { TAG_LEN } else { inl + HEADER_LEN };
+            if out.is_null() || !sealing {
+                return Written(None);
+            }
+            // SAFETY: libssl's promise, as above.
+            unsafe { ptr::write_bytes(out, 0, zeros) };
+            return Written(Some(zeros));
+        };
+        if input.is_null() {
+            // SAFETY: libssl's promise: what the update has left of the 32 bytes.
+            Written(unsafe { callback::finish(job, out, if sealing { TAG_LEN } else { 0 }) })
+        } else {
+            // SAFETY: libcrypto's promise: `inl` bytes to read; libssl's, as above.
+            Written(unsafe { callback::update(job, out, room, input, inl) })
+        }
+    })
+    .into()
+}
+
+/// EVP_CIPHER_meth_set_cleanup(3): the context ends, and with it the job.
+unsafe extern "C" fn clean_up(ctx: *mut EVP_CIPHER_CTX) -> c_int {
+    guard((), || {
+        // SAFETY: libcrypto's promise: the context that it ends.
+        let job = unsafe { EVP_CIPHER_CTX_get_app_data(ctx) }.cast::<Job>();
+        if !job.is_null() {
+            // SAFETY: as above; put there by set_job, and not looked at again, also if this were called twice.
+            unsafe { EVP_CIPHER_CTX_set_app_data(ctx, ptr::null_mut()) };
+            // SAFETY: made by into_raw in set_job.
+            unsafe { Box::from_raw(job) }.end();
+        }
+    });
+    1
+}
+
+/// `NID_undef` (<openssl/obj_mac.h>), `EVP_CIPH_FLAG_CUSTOM_CIPHER` (<openssl/evp.h>).
+const NID_UNDEF: c_int = 0;
+const EVP_CIPH_FLAG_CUSTOM_CIPHER: std::ffi::c_ulong = 0x10_0000;
+
+// <openssl/evp.h>, <openssl/err.h> of 1.1.1.
+unsafe extern "C" {
+    fn ERR_add_error_data(num: c_int, ...);
+    fn EVP_CIPHER_meth_new(cipher_type: c_int, block_size: c_int, key_len: c_int) -> *mut EVP_CIPHER;
+    fn EVP_CIPHER_meth_set_flags(cipher: *mut EVP_CIPHER, flags: std::ffi::c_ulong) -> c_int;
+    fn EVP_CIPHER_meth_set_iv_length(cipher: *mut EVP_CIPHER, iv_len: c_int) -> c_int;
+    fn EVP_CIPHER_meth_set_do_cipher(
+        cipher: *mut EVP_CIPHER,
+        do_cipher: Option<unsafe extern "C" fn(*mut EVP_CIPHER_CTX, *mut c_uchar, *const c_uchar, usize) -> c_int>,
+    ) -> c_int;
+    fn EVP_CIPHER_meth_set_cleanup(
+        cipher: *mut EVP_CIPHER,
+        cleanup: Option<unsafe extern "C" fn(*mut EVP_CIPHER_CTX) -> c_int>,
+    ) -> c_int;
+    fn EVP_CIPHER_CTX_encrypting(ctx: *const EVP_CIPHER_CTX) -> c_int;
+    fn EVP_CIPHER_CTX_get_app_data(ctx: *const EVP_CIPHER_CTX) -> *mut c_void;
+    fn EVP_CIPHER_CTX_set_app_data(ctx: *mut EVP_CIPHER_CTX, data: *mut c_void);
+}
