@@ -54,3 +54,12 @@ void ts_session_set_age(SSL_SESSION *ss, long seconds)
     SSL_SESSION_set_time(ss, (long)(time(NULL) - seconds));
 #endif
 }
+
+void ts_flush_sessions(SSL_CTX *ctx)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30400000L
+    SSL_CTX_flush_sessions_ex(ctx, 0);
+#else
+    SSL_CTX_flush_sessions(ctx, 0);
+#endif
+}

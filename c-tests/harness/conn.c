@@ -305,6 +305,7 @@ size_t ts_conn_early(ts_conn *c, const void *data, size_t len)
         ts_bail("cannot send early data");
     for (int i = 0; i < 4 && ret != SSL_READ_EARLY_DATA_FINISH; i++) {
         ERR_clear_error();
+        n = 0;
         ret = SSL_read_early_data(c->server.ssl, buf, sizeof(buf), &n);
         got += n;
         /* Its end comes with the client's Finished. */

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/rand.h>
+
 #include "internal.h"
 
 /* ---- contexts that differ ----------------------------------------------------- */
@@ -176,6 +178,8 @@ SSL_SESSION *ts_depart(const ts_journey *j)
         ts_bail("%s: %s: no ticket to begin with: %s",
                 ts_proto_name(j->proto), j->what, ts_outcome(c));
     ts_expect_core(c->tickets, 0);
+    if (j->after != NULL)
+        j->after(c, 0, j->arg);
     ts_conn_free(c);
     return ss;
 }
@@ -229,19 +233,20 @@ SSL_SESSION *ts_arrive(const ts_journey *j, SSL_SESSION *ticket, ts_fate stock)
         ts_diag("  got: %s (%s)", fate_name(got), ts_outcome(c));
     if (ts_shim_expected())
         check_counts(j, &old, c);
+    if (j->after != NULL)
+        j->after(c, 1, j->arg);
     next = ts_session(c);
     ts_conn_free(c);
     return next;
 }
 
-/* In a stock run: the same raw keys for both contexts, as operators share them. */
-static void share_keys(const ts_journey *j)
+/* Raw keys of its own for a context that shared some, as libssl makes them. */
+static void give_keys(SSL_CTX *ctx, ts_raw_keys *keys, int new)
 {
-    ts_raw_keys keys;
-
-    ts_raw_keys_make(&keys, 1);
-    if (ts_set_raw_keys(j->from, &keys) != 1
-        || (j->to != NULL && ts_set_raw_keys(j->to, &keys) != 1))
+    if (ctx == NULL)
+        return;
+    if ((new && RAND_bytes((unsigned char *)keys, sizeof(*keys)) != 1)
+        || ts_set_raw_keys(ctx, keys) != 1)
         ts_bail("cannot set raw ticket keys");
 }
 
@@ -255,10 +260,14 @@ static void once(const ts_journey *j, ts_fate stock)
 
 void ts_travel(const ts_journey *j)
 {
+    ts_raw_keys keys;
+
     once(j, j->stock);
     if (ts_shim_expected() || j->shared == TS_NOT_RUN)
         return;
     ts_note("the same, with ticket keys that were shared by hand:");
-    share_keys(j);
+    give_keys(j->from, &keys, 1);
+    give_keys(j->to, &keys, 0);
     once(j, j->shared);
+    give_keys(j->to, &keys, 1);
 }

@@ -77,6 +77,8 @@ typedef struct ts_journey {
     int counted;
     /* Called before a handshake: `stage` 0 is where the ticket is issued. */
     void (*before)(ts_conn *c, int stage, void *arg);
+    /* … and after it: what else must be so. */
+    void (*after)(ts_conn *c, int stage, void *arg);
     void *arg;
 } ts_journey;
 

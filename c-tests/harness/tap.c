@@ -142,12 +142,30 @@ void ts_show_errors(const char *who)
     }
 }
 
-size_t ts_stride(void)
+static long from_env(const char *name)
 {
-    const char *s = getenv("TS_STRIDE");
+    const char *s = getenv(name);
     long n = s != NULL ? atol(s) : 1;
 
-    return n > 0 ? (size_t)n : 1;
+    return n > 0 ? n : 1;
+}
+
+size_t ts_stride(void)
+{
+    return (size_t)from_env("TS_STRIDE");
+}
+
+int ts_scale(int n)
+{
+    int scaled = n / (int)from_env("TS_SCALE");
+
+    return scaled > 0 ? scaled : 1;
+}
+
+void ts_before_threads(void)
+{
+    ts_server_cert();
+    BIO_free(ts_dgram_bio_new());
 }
 
 int ts_done(void)

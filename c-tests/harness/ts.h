@@ -74,6 +74,12 @@ void ts_bail(const char *fmt, ...) TS_PRINTF(1, 2)
 /* The stride of sweeps over every byte: TS_STRIDE from the environment, or 1. */
 size_t ts_stride(void);
 
+/* How often to do what is done `n` times: n / TS_SCALE, and at least 1. */
+int ts_scale(int n);
+
+/* Makes what the harness otherwise makes on first use. */
+void ts_before_threads(void);
+
 /*
  * The end: prints the plan, compares the shim's counters with what was
  * expected, frees the harness's own things. Returns main()'s exit code.
@@ -422,6 +428,9 @@ void ts_raise_foreign_error(void);
 
 /* SSL_SESSION_set_time(): the session was made so many seconds ago. */
 void ts_session_set_age(SSL_SESSION *ss, long seconds);
+
+/* SSL_CTX_flush_sessions(), of all sessions. */
+void ts_flush_sessions(SSL_CTX *ctx);
 
 #include "keys.h"
 #include "child.h"

@@ -26,6 +26,8 @@ pub(crate) struct Connection {
 pub(crate) struct OpenedTicket {
     pub(crate) time: FullHandshake,
     pub(crate) binding: Binding,
+    /// Which session it is (`ticketshim_core::session::fingerprint`); TLS 1.2 and below only, where it stays the same.
+    pub(crate) session: Option<[u8; 32]>,
 }
 
 /// Has libssl tell us of every `SSL` that is made from now on. Called before the first context is given out.

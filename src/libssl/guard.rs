@@ -57,7 +57,6 @@ macro_rules! to_int {
         }
     )*};
 }
-pub(super) use to_int;
 to_int!(Api, Sealing, Opening);
 
 /// Makes a named place panic when the test suite asks for it: `TICKETSHIM_TEST_PANIC=place`. Nothing in other builds.

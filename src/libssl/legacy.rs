@@ -3,7 +3,7 @@
 //! The cipher is made once by EVP_CIPHER_meth_new(3). It is no general cipher: it does what the [`Job`] says that its
 //! context carries, and without one it makes tickets that nobody opens (see [`key_callback`]).
 
-use std::ffi::{CStr, c_char, c_int, c_uchar, c_uint, c_void};
+use std::ffi::{CStr, c_int, c_uchar, c_ulong, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -259,13 +259,13 @@ unsafe extern "C" fn clean_up(ctx: *mut EVP_CIPHER_CTX) -> c_int {
 
 /// `NID_undef` (<openssl/obj_mac.h>), `EVP_CIPH_FLAG_CUSTOM_CIPHER` (<openssl/evp.h>).
 const NID_UNDEF: c_int = 0;
-const EVP_CIPH_FLAG_CUSTOM_CIPHER: std::ffi::c_ulong = 0x10_0000;
+const EVP_CIPH_FLAG_CUSTOM_CIPHER: c_ulong = 0x10_0000;
 
 // <openssl/evp.h>, <openssl/err.h> of 1.1.1.
 unsafe extern "C" {
     fn ERR_add_error_data(num: c_int, ...);
     fn EVP_CIPHER_meth_new(cipher_type: c_int, block_size: c_int, key_len: c_int) -> *mut EVP_CIPHER;
-    fn EVP_CIPHER_meth_set_flags(cipher: *mut EVP_CIPHER, flags: std::ffi::c_ulong) -> c_int;
+    fn EVP_CIPHER_meth_set_flags(cipher: *mut EVP_CIPHER, flags: c_ulong) -> c_int;
     fn EVP_CIPHER_meth_set_iv_length(cipher: *mut EVP_CIPHER, iv_len: c_int) -> c_int;
     fn EVP_CIPHER_meth_set_do_cipher(
         cipher: *mut EVP_CIPHER,

@@ -9,6 +9,7 @@ pub(crate) mod connection;
 pub(crate) mod context;
 pub(crate) mod errors;
 pub(crate) mod ffi;
+#[macro_use]
 pub(crate) mod guard;
 mod memory;
 mod place;

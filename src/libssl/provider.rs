@@ -17,7 +17,7 @@ use ticketshim_core::format::{SALT_LEN, TAG_LEN};
 use super::callback;
 use super::context::Door;
 use super::ffi::{ERR_LIB_SSL, chars};
-use super::guard::{Opening, Sealing, guard, maybe_fail, to_int};
+use super::guard::{Opening, Sealing, guard, maybe_fail};
 use super::memory::try_box;
 use super::real::NODE;
 use super::ticket::Job;

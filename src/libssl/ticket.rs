@@ -8,11 +8,15 @@
 //! be done still gives bytes there: sealing gives a ticket that nobody opens, opening fails in *final*, which is an
 //! ordinary "cannot decrypt".
 
-use openssl_sys::{SSL, SSL_SESSION, SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_get_session, SSL_get_verify_mode, SSL_session_reused};
+use openssl_sys::{
+    SSL, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_get_session,
+    SSL_get_verify_mode, SSL_session_reused,
+};
 use ticketshim_core::derive::Secret;
 use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Refusal, Salt, TAG_LEN};
 use ticketshim_core::seal::{open_body, seal_body};
-use ticketshim_core::{Binding, Found, session};
+use ticketshim_core::session::{self, Session};
+use ticketshim_core::{Binding, Found};
 use ticketshim_keys::counters::{Counter, add};
 use ticketshim_keys::{clock, log};
 use zeroize::Zeroize;
@@ -54,6 +58,7 @@ pub(crate) struct OpenJob {
     salt: Salt,
     binding: Binding,
     now: u64,
+    tls13: bool,
     /// The connection that is told when the ticket has opened. Used only inside the callback's own call.
     ssl: *mut SSL,
 }
@@ -72,18 +77,23 @@ pub(crate) unsafe fn begin_seal(ssl: *mut SSL) -> Option<SealJob> {
     let session = unsafe { SSL_get_session(ssl) };
     // SAFETY: the caller's promise.
     let resumed = unsafe { SSL_session_reused(ssl) } == 1;
-    // A resumed connection is where its ticket said, and its last full handshake is when its ticket said.
-    let (time, binding) = match connection.opened.filter(|_| resumed) {
-        Some(opened) => (opened.time, opened.binding),
-        None => {
-            let bind = shim().settings.bind;
-            // SAFETY: the caller's promise; `first` lives as long as the SSL.
-            let binding = unsafe { context.place.binding(ssl, connection.first, bind, Moment::Sealing) }?;
-            // Resumed by another way (a session cache, an external PSK): the session itself knows since when.
-            // SAFETY: the connection's own session, if it has one.
-            let since = if resumed { unsafe { session_time(session) } } else { None };
-            (FullHandshake::at(since.unwrap_or(now).min(now)), binding)
-        }
+    let opened = connection.opened.filter(|_| resumed);
+    // The last full handshake was when the ticket said. Resumed by another way (a session cache, an external PSK), the
+    // session itself knows since when. (On an SSL that was cleared and serves again, `opened` may be of the connection
+    // before: then this is earlier than it need be.)
+    let time = match opened {
+        Some(opened) => opened.time,
+        // SAFETY: the connection's own session, if it has one.
+        None => FullHandshake::at(resumed.then(|| unsafe { session_time(session) }).flatten().unwrap_or(now).min(now)),
+    };
+    // In TLS 1.2 libssl forgets the server name when it resumes, so the place is the ticket's own: if it is the ticket
+    // of this very session, and not of a connection before.
+    // SAFETY: the connection's own session, if it has one.
+    let carried = opened.and_then(|opened| opened.session.map(|of| (of, opened.binding)));
+    let binding = match carried.filter(|(of, _)| unsafe { fingerprint(session) } == Some(*of)) {
+        Some((_, binding)) => binding,
+        // SAFETY: the caller's promise; `first` lives as long as the SSL.
+        None => unsafe { context.place.binding(ssl, connection.first, shim().settings.bind, Moment::Sealing) }?,
     };
     let ring = shim().store.read(now)?;
     // SAFETY: the caller's promise.
@@ -121,6 +131,7 @@ pub(crate) unsafe fn begin_open(ssl: *mut SSL, key_name: &KeyName, salt: Salt, t
         salt,
         binding,
         now,
+        tls13,
         ssl,
     })
 }
@@ -243,20 +254,22 @@ impl OpenJob {
         }
         body.copy_within(HEADER_LEN.., 0);
         let der = body.len() - HEADER_LEN;
-        if self.would_abort(body.get(..der)?) {
+        let Some(session) = Session::parse(body.get(..der)?) else { return refuse(Refusal::Malformed) };
+        if self.would_abort(&session) {
             add(Counter::RefusedNoSidCtx);
             return None;
         }
-        Some(OpenedTicket { time, binding: self.binding })
+        let of = (!self.tls13).then(|| session::fingerprint(session.master_key));
+        Some(OpenedTicket { time, binding: self.binding, session: of })
     }
 
     /// Whether libssl would end the handshake over this session: it has no session id context, and the connection
     /// verifies its peer ("session id context uninitialized", ssl_get_prev_session). Without us the server never sees
     /// such a session, because its key died with the process.
-    fn would_abort(&self, der: &[u8]) -> bool {
+    fn would_abort(&self, session: &Session<'_>) -> bool {
         // SAFETY: libssl runs the cipher inside the call that ran the key callback, whose SSL this is.
         let verifies = unsafe { SSL_get_verify_mode(self.ssl) } & openssl_sys::SSL_VERIFY_PEER != 0;
-        verifies && session::id_context(der).is_none_or(<[u8]>::is_empty)
+        verifies && session.octets(session::tag::SESSION_ID_CONTEXT).is_none_or(<[u8]>::is_empty)
     }
 }
 
@@ -270,6 +283,23 @@ unsafe fn session_time(session: *const SSL_SESSION) -> Option<u64> {
     }
     // SAFETY: the caller's promise.
     u64::try_from(unsafe { SSL_SESSION_get_time(session) }).ok()
+}
+
+/// Which session it is, by its master secret.
+///
+/// # Safety
+/// `session` is null or alive.
+unsafe fn fingerprint(session: *const SSL_SESSION) -> Option<[u8; 32]> {
+    // SSL_MAX_MASTER_KEY_LENGTH is 48; TLS 1.3 has up to 64.
+    let mut key = [0; 64];
+    if session.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise, and room for as many bytes as is said.
+    let len = unsafe { SSL_SESSION_get_master_key(session, key.as_mut_ptr(), key.len()) };
+    let print = key.get(..len).map(session::fingerprint);
+    key.zeroize();
+    print
 }
 
 /// Says once if clients are promised tickets for longer than their keys will open them.

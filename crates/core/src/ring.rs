@@ -6,6 +6,7 @@
 //! itself when dropped. It holds derived keys and the chain's *tip*, beyond the newest of them: nothing in it leads to
 //! an epoch that has left the window.
 
+use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 use crate::derive::EpochKeys;
@@ -178,6 +179,26 @@ impl Ring {
     /// Every epoch it holds keys of: number, name, when it stops opening (Unix seconds), whether its chain was replaced.
     pub fn epochs(&self) -> impl Iterator<Item = (u64, KeyName, u64, bool)> {
         self.live().map(|slot| (slot.epoch, slot.keys.name, slot.end, slot.replaced))
+    }
+
+    /// A digest of all that it holds, secrets too: to see, in a copy that the system made of our memory while it was in
+    /// use, whether it is whole.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for number in [self.tip.epoch(), self.current, self.schedule.epoch.seconds(), self.schedule.accept()] {
+            hash.update(number.to_be_bytes());
+        }
+        hash.update(self.tip.link().expose());
+        hash.update(self.tip.next_era().expose());
+        for slot in self.live() {
+            hash.update(slot.epoch.to_be_bytes());
+            hash.update(slot.end.to_be_bytes());
+            hash.update([u8::from(slot.replaced)]);
+            hash.update(slot.keys.name.0);
+            hash.update(slot.keys.mac.expose());
+            hash.update(slot.keys.root.expose());
+        }
+        hash.finalize().into()
     }
 
     fn live(&self) -> impl Iterator<Item = &Slot> {

@@ -6,7 +6,7 @@ use ticketshim_core::derive::{EpochKeys, Secret};
 use ticketshim_core::format::{FullHandshake, OVERHEAD, Ticket};
 use ticketshim_core::ring::Schedule;
 use ticketshim_core::seal::{open, seal};
-use ticketshim_core::session::{Session, id_context, tag};
+use ticketshim_core::session::Session;
 use ticketshim_core::{Chain, EpochLength, Found, Ring, Salt};
 
 fn keys(seed: [u8; 32]) -> EpochKeys {
@@ -98,7 +98,6 @@ proptest! {
                 prop_assert!(session.octets(t).is_none_or(|o| o.len() < der.len()));
                 let _ = session.number(t);
             }
-            let _ = (id_context(&der), session.octets(tag::TICKET_APPDATA));
         }
     }
 }

@@ -6,9 +6,14 @@
 //! vfork(2) shares its parent's memory, and rightly counts as the same.
 //!
 //! Where the kernel cannot do that, the process id tells. It costs a system call each time.
+//!
+//! And one thing must not happen while the memory is copied: fork copies page after page while other threads go on, so
+//! what spans pages (a ring) may come to the child half old and half new. So whoever changes such a thing is in a
+//! [`Section`], and fork(2) waits for it, a moment; nobody waits for fork.
 
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::sys;
 
@@ -33,6 +38,79 @@ pub(crate) fn generation() -> u32 {
         }
     }
     generation_slowly()
+}
+
+/// How long fork(2) waits for a thread in a [`Section`], which takes a few milliseconds.
+const FORK_WAITS: Duration = Duration::from_millis(100);
+/// Threads in a [`Section`].
+static SECTIONS: Count = Count(AtomicU64::new(0));
+/// Threads that are forking.
+static FORKS: Count = Count(AtomicU64::new(0));
+
+/// Changing what a child must see whole. Lasts until it is dropped.
+pub(crate) struct Section(u32);
+
+impl Section {
+    /// None while another thread forks: leave it as it is for now.
+    pub(crate) fn enter(generation: u32) -> Option<Self> {
+        SECTIONS.add(generation, 1);
+        let section = Self(generation);
+        (FORKS.get(generation) == 0).then_some(section)
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        SECTIONS.add(self.0, -1);
+    }
+}
+
+/// Makes fork(2) wait for sections. Only that of the C library: a bare clone(2) beside threads that are changing keys is
+/// not worth more than being noticed afterwards (`Store` does).
+pub(crate) fn hold_forks_in_sections() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.swap(true, Ordering::AcqRel) {
+        // If there is no memory for it, forks do not wait.
+        // SAFETY: functions that may run before and after any fork: they use atomics and the clock. The C library
+        // forgets them when it unloads the library that they are in (`__dso_handle`).
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), None) };
+    }
+}
+
+extern "C" fn before_fork() {
+    let generation = generation();
+    FORKS.add(generation, 1);
+    let started = Instant::now();
+    while SECTIONS.get(generation) > 0 && started.elapsed() < FORK_WAITS {
+        std::thread::yield_now();
+    }
+}
+
+/// In the parent. The child need not do anything: what its parent counted is void there.
+extern "C" fn after_fork() {
+    FORKS.add(generation(), -1);
+}
+
+/// A count of threads (low half) in the process of that generation (high half); in a child it is 0 again.
+struct Count(AtomicU64);
+
+impl Count {
+    fn get(&self, generation: u32) -> u32 {
+        Self::value(self.0.load(Ordering::SeqCst), generation)
+    }
+
+    fn add(&self, generation: u32, change: i32) {
+        let changed = |word| {
+            let value = Self::value(word, generation).saturating_add_signed(change);
+            Some(u64::from(generation) << 32 | u64::from(value))
+        };
+        // `changed` never says no.
+        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, changed);
+    }
+
+    fn value(word: u64, generation: u32) -> u32 {
+        if (word >> 32) as u32 == generation { word as u32 } else { 0 }
+    }
 }
 
 #[cold]
@@ -143,6 +221,19 @@ mod tests {
         let cloned = in_child(|| unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as libc::pid_t);
         assert!(forked != here && cloned != here && forked != 0 && cloned != 0);
         assert_eq!(generation(), here);
+    }
+
+    #[test]
+    fn counts_of_a_parent_are_void() {
+        let count = Count(AtomicU64::new(0));
+        count.add(1, 1);
+        count.add(1, 1);
+        assert_eq!((count.get(1), count.get(2)), (2, 0));
+        count.add(2, 1);
+        assert_eq!((count.get(1), count.get(2)), (0, 1));
+        count.add(2, -1);
+        count.add(2, -1);
+        assert_eq!(count.get(2), 0);
     }
 
     #[test]

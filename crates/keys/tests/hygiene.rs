@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{HOUR, Process, given, make_state, say, schedule, secrets_of, settings, wait};
+use common::{Finder, HOUR, Process, given, make_state, say, schedule, settings, wait};
 use ticketshim_core::ratchet::Chain;
 use ticketshim_keys::clock;
 use ticketshim_keys::state::{self, State};
@@ -30,7 +31,8 @@ fn memory_of(pid: u32) -> Vec<Region> {
         let first = line.split(' ').next().unwrap_or_default();
         if let Some((start, end)) = first.split_once('-') {
             let hex = |text| u64::from_str_radix(text, 16).unwrap();
-            let mut bytes = vec![0; (hex(end) - hex(start)) as usize];
+            let writable = line.split(' ').nth(1).is_some_and(|permissions| permissions.contains('w'));
+            let mut bytes = vec![0; if writable { (hex(end) - hex(start)) as usize } else { 0 }];
             // What cannot be read (the kernel's own pages) cannot be dumped either.
             if memory.read_exact_at(&mut bytes, hex(start)).is_err() {
                 bytes.clear();
@@ -44,27 +46,20 @@ fn memory_of(pid: u32) -> Vec<Region> {
     regions
 }
 
-fn contains(bytes: &[u8], secret: &[u8]) -> bool {
-    // A quick look for the first byte pairs; memory is mostly zeros.
-    bytes.windows(secret.len()).any(|window| window[0] == secret[0] && window == secret)
+const ALL: [&str; 4] = ["link", "era", "mac", "root"];
+/// The secret of the next era stays the same for a whole era, so it is there as long as the ring is.
+const GONE_WITH_THE_EPOCH: [&str; 3] = ["link", "mac", "root"];
+
+/// What is found in memory that is in dumps, and where.
+fn dumped(regions: &[Region], finder: &Finder) -> Vec<String> {
+    let dumped = regions.iter().filter(|region| region.in_dumps);
+    let found = dumped.map(|region| (finder.find(&region.bytes), &region.name)).filter(|(found, _)| !found.is_empty());
+    found.map(|(found, name)| format!("{found:?} in {name}")).collect()
 }
 
-/// Where the secrets of `chain`'s epochs are found. Half a secret is enough to be found.
-fn find(regions: &[Region], chain: &Chain, epochs: std::ops::Range<u64>, only_dumps: bool) -> Vec<String> {
-    let mut found = Vec::new();
-    for region in regions.iter().filter(|region| region.in_dumps || !only_dumps) {
-        for epoch in epochs.clone() {
-            for (what, secret) in secrets_of(chain, epoch) {
-                let lives_on = what == "era";
-                for half in [&secret[..16], &secret[16..]] {
-                    if (only_dumps || !lives_on) && contains(&region.bytes, half) {
-                        found.push(format!("{what} of epoch {epoch} in {}", region.name));
-                    }
-                }
-            }
-        }
-    }
-    found
+/// What is found anywhere.
+fn anywhere(regions: &[Region], finder: &Finder) -> BTreeSet<(&'static str, u64)> {
+    regions.iter().flat_map(|region| finder.find(&region.bytes)).collect()
 }
 
 #[test]
@@ -114,11 +109,13 @@ fn server() -> Server {
 fn no_secret_is_outside_of_the_memory_made_for_it_and_none_outlives_its_window() {
     let mut server = server();
     let (first, current) = (server.start / HOUR, server.start / HOUR + 11);
+    let everything = Finder::new(&server.chain, first..current + 3, &ALL);
+    let erased = Finder::new(&server.chain, first..current - 3, &GONE_WITH_THE_EPOCH);
     let regions = memory_of(server.process.child.id());
-    let live = find(&regions, &server.chain, current - 3..current + 2, false);
-    assert!(!live.is_empty(), "the search finds what is there");
-    assert_eq!(find(&regions, &server.chain, first..current + 3, true), [""; 0], "outside");
-    assert_eq!(find(&regions, &server.chain, first..current - 3, false), [""; 0], "too old");
+    assert_eq!(dumped(&regions, &everything), [""; 0]);
+    assert_eq!(anywhere(&regions, &erased), BTreeSet::new());
+    let live = anywhere(&regions, &everything);
+    assert!(live.contains(&("root", current)) && live.contains(&("link", current + 2)), "the search works: {live:?}");
 
     // Another chain: read from the file again, and the ring made anew.
     let new = State::random(schedule(), server.start + 11 * HOUR).unwrap();
@@ -127,9 +124,10 @@ fn no_secret_is_outside_of_the_memory_made_for_it_and_none_outlives_its_window()
     server.process.go_on();
     assert_eq!(server.process.hear(), "has reloaded");
     let regions = memory_of(server.process.child.id());
-    assert_eq!(find(&regions, &server.chain, first..current + 3, true), [""; 0], "outside, the old chain");
-    assert_eq!(find(&regions, &new, current..current + 3, true), [""; 0], "outside, the new chain");
-    assert!(!find(&regions, &new, current..current + 1, false).is_empty());
+    let everything_new = Finder::new(&new, current..current + 3, &ALL);
+    assert_eq!(dumped(&regions, &everything), [""; 0]);
+    assert_eq!(dumped(&regions, &everything_new), [""; 0]);
+    assert!(anywhere(&regions, &everything_new).contains(&("root", current)));
     assert!(server.process.end().success());
 }
 
@@ -144,9 +142,9 @@ fn a_core_dump_has_no_secret() {
         Ok(output) => {
             let bytes = fs::read(dir.path().join(format!("core.{pid}")));
             let bytes = bytes.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-            let region = [Region { name: "core".into(), bytes, in_dumps: true }];
             let first = server.start / HOUR;
-            assert_eq!(find(&region, &server.chain, first..first + 14, true), [""; 0]);
+            let everything = Finder::new(&server.chain, first..first + 14, &ALL);
+            assert_eq!(everything.find(&bytes), BTreeSet::new());
         }
     }
     assert!(server.process.end().success());

@@ -108,7 +108,7 @@ impl Store {
 
     /// Puts a chain from the file in force, if it is another one. False if it must be tried again.
     fn take_up(&self, fresh: &Fresh, now: u64, generation: u32) -> bool {
-        let Some(_making) = self.making.try_lock(generation) else { return false };
+        let Some(_making) = self.try_making(generation) else { return false };
         let contents = &*fresh.contents;
         if self.keys.read(generation).is_none() {
             let known = self.seed.read(generation).is_some_and(|seed| seed.id == contents.id);

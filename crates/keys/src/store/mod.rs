@@ -21,8 +21,8 @@ use ticketshim_core::ring::{Ring, Schedule};
 
 use crate::cell::{Blank, Cell, Guard};
 use crate::counters::{self, Counter};
-use crate::fork::generation;
-use crate::lock::Lock;
+use crate::fork::{self, Section, generation};
+use crate::lock::{Held, Lock};
 use crate::memory::{self, burn_stack};
 use crate::settings::{self, Settings};
 use crate::state::{self, ChainId, Contents, Refusal};
@@ -75,11 +75,13 @@ struct Keys {
     due: u64,
     /// Unix seconds before which the clock is behind all of the ring.
     from: u64,
+    /// Of the ring, when it was made.
+    digest: [u8; 32],
 }
 
 impl Blank for Keys {
     fn blank() -> &'static Self {
-        static BLANK: Keys = Keys { ring: Ring::empty(NO_SCHEDULE), id: ChainId([0; 16]), due: u64::MAX, from: 0 };
+        static BLANK: Keys = Keys { ring: Ring::empty(NO_SCHEDULE), id: ChainId([0; 16]), due: u64::MAX, from: 0, digest: [0; 32] };
         &BLANK
     }
 }
@@ -146,6 +148,7 @@ impl Store {
             said_jump: log::Once::new(),
             said_lag: log::Once::new(),
         };
+        fork::hold_forks_in_sections();
         sys::as_a_guest(|| store.first_seed());
         store
     }
@@ -236,12 +239,9 @@ impl Store {
 
     /// Brings the ring up to `now`, unless another thread is at it.
     fn maintain(&self, now: u64, generation: u32) {
-        let Some(_making) = self.making.try_lock(generation) else { return };
+        let Some(_making) = self.try_making(generation) else { return };
         if self.settled.swap(generation, Relaxed) != generation {
-            self.keys.sweep(generation);
-            self.seed.sweep(generation);
-            self.keys.lock();
-            self.seed.lock();
+            self.settle(generation);
         }
         let Some(old) = self.keys.read(generation) else {
             self.start(now, generation);
@@ -259,9 +259,27 @@ impl Store {
         self.keys.sweep(generation);
     }
 
+    /// In a child that runs our code for the first time. With `making` held.
+    fn settle(&self, generation: u32) {
+        self.keys.lock();
+        self.seed.lock();
+        // Made by a bare clone(2) while another thread was changing the keys (see `fork`): better other keys than half.
+        if self.keys.read(generation).is_some_and(|keys| keys.ring.digest() != keys.digest) {
+            self.keys.clear(generation);
+            self.first_seed();
+        }
+        self.keys.sweep(generation);
+        self.seed.sweep(generation);
+    }
+
+    /// The right to make rings and seeds, unless another thread has it or is forking.
+    fn try_making(&self, generation: u32) -> Option<(Held<'_>, Section)> {
+        Some((self.making.try_lock(generation)?, Section::enter(generation)?))
+    }
+
     /// Makes the first ring, and erases the seed. With `making` held.
     fn start(&self, now: u64, generation: u32) {
-        if self.seed.read(generation).is_none() {
+        if self.seed.read(generation).is_none_or(|seed| seed.chain.is_weak()) {
             self.draw_seed(now);
         }
         let Some(seed) = self.seed.read(generation) else { return };
@@ -282,6 +300,7 @@ impl Store {
             let ends = keys.ring.epochs().filter(|(.., replaced)| *replaced).map(|(_, _, end, _)| end);
             keys.due = ends.fold(next_epoch, u64::min);
             keys.from = schedule.epoch.start_of(schedule.oldest(current).saturating_sub(1));
+            keys.digest = keys.ring.digest();
             true
         });
         burn_stack();
@@ -313,7 +332,7 @@ impl Store {
     /// Moves a seed that no ticket was made from here on to the oldest epoch that still opens: a process that only
     /// forks others must not keep what they have erased.
     fn age(&self, now: u64, generation: u32) {
-        let Some(_making) = self.making.try_lock(generation) else { return };
+        let Some(_making) = self.try_making(generation) else { return };
         let Some(old) = self.seed.read(generation) else { return };
         let oldest = old.schedule.oldest(old.schedule.epoch.epoch_at(now));
         if oldest > old.chain.epoch() {

@@ -1,7 +1,9 @@
 //! Real processes: a test that wants one runs itself again, by name, with settings in the environment.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -47,6 +49,39 @@ pub fn secrets_of(chain: &Chain, epoch: u64) -> Vec<(&'static str, [u8; 32])> {
         ("mac", *keys.mac.expose()),
         ("root", *keys.root.expose()),
     ]
+}
+
+/// Finds many secrets in one pass. Half a secret is enough to be found.
+pub struct Finder {
+    /// Which first two bytes there are, to be fast where memory is mostly something else.
+    pairs: Vec<bool>,
+    halves: HashMap<[u8; 16], (&'static str, u64)>,
+}
+
+impl Finder {
+    /// For the secrets of these epochs, of the kinds given.
+    pub fn new(chain: &Chain, epochs: Range<u64>, kinds: &[&str]) -> Self {
+        let mut finder = Self { pairs: vec![false; 1 << 16], halves: HashMap::new() };
+        for epoch in epochs {
+            for (kind, secret) in secrets_of(chain, epoch) {
+                for half in secret.as_chunks().0.iter().filter(|_| kinds.contains(&kind)) {
+                    finder.pairs[Self::pair(half)] = true;
+                    finder.halves.insert(*half, (kind, epoch));
+                }
+            }
+        }
+        finder
+    }
+
+    /// What is in `bytes`: kind and epoch, each once.
+    pub fn find(&self, bytes: &[u8]) -> BTreeSet<(&'static str, u64)> {
+        let windows = bytes.windows(16).filter(|window| self.pairs[Self::pair(window)]);
+        windows.filter_map(|window| self.halves.get(window).copied()).collect()
+    }
+
+    fn pair(bytes: &[u8]) -> usize {
+        usize::from(bytes[0]) << 8 | usize::from(bytes[1])
+    }
 }
 
 pub fn is_root() -> bool {
