@@ -73,9 +73,11 @@ class Server:
             command = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups", "--", *command]
         environment = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", **self.environment}
         with open(self.log, "ab") as log:
+            # In a group of its own: Apache's prefork sends signals to its whole group, which would be us.
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, env=environment
-            )
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, env=environment,
+                start_new_session=True,
+            )  # fmt: skip
         if not wait_for(lambda: is_listening(self.port) or self.has_failed(), START):
             raise Failed(f"{self.name} does not listen after {START} s: {self.tail()}")
         if self.has_failed():

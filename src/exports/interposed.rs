@@ -6,7 +6,7 @@
 use std::ffi::{c_int, c_long, c_uchar, c_uint, c_void};
 use std::{ptr, slice};
 
-use openssl_sys::{SSL_CTX, SSL_METHOD};
+use openssl_sys::{SSL, SSL_CTX, SSL_METHOD};
 
 use super::{is_null, version_libssl};
 use crate::libssl::context::{self, Door};
@@ -117,5 +117,24 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
             context::set_id_context(ctx, bytes);
         }
         result
+    })
+}
+
+version_libssl!("SSL_set_SSL_CTX");
+/// SSL_set_SSL_CTX(3): passes through, once we know the context that the connection started on.
+///
+/// # Safety
+/// As SSL_set_SSL_CTX(3); a NULL SSL is answered.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX) -> *mut SSL_CTX {
+    guard(ptr::null_mut(), || {
+        if is_null(ssl, "SSL_set_SSL_CTX", "ssl") {
+            return ptr::null_mut();
+        }
+        let Some(real) = real::SET_SSL_CTX.get() else { return ptr::null_mut() };
+        // SAFETY: the caller's promise: a live SSL, which no other thread uses.
+        unsafe { connection::of(ssl) };
+        // SAFETY: the caller's promise, the same as the real function's.
+        unsafe { real(ssl, ctx) }
     })
 }

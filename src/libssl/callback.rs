@@ -98,8 +98,10 @@ pub(super) unsafe fn update(
     // Moved rather than copied, because the two may overlap.
     // SAFETY: the caller's promise; a job never wants less room than the input has.
     unsafe { ptr::copy(input, out, inl) };
+    // SAFETY: as above: inside the room.
+    let beyond = unsafe { out.add(inl) };
     // SAFETY: as above; what is beyond the input is not initialised yet.
-    unsafe { ptr::write_bytes(out.add(inl), 0, room - inl) };
+    unsafe { ptr::write_bytes(beyond, 0, room - inl) };
     // SAFETY: as above, all of it written; nothing else refers to it during the call.
     job.update(unsafe { slice::from_raw_parts_mut(out, room) }, inl)
 }

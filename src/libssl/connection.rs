@@ -16,6 +16,7 @@ use super::memory::try_box;
 pub(crate) struct Connection {
     /// The context that the connection started on: whose ticket callbacks and keys libssl uses, whatever the
     /// servername callback switches to later. Kept alive by libssl for as long as the SSL (`session_ctx`).
+    /// Null until [`of`] was first asked, if libssl did not know it yet when it made the SSL.
     pub(crate) first: *mut SSL_CTX,
     /// The last ticket of this connection that opened.
     pub(crate) opened: Option<OpenedTicket>,
@@ -45,7 +46,13 @@ pub(crate) unsafe fn of<'a>(ssl: *mut SSL) -> Option<&'a mut Connection> {
     // SAFETY: the caller's promise: a live SSL; the index is ours.
     let connection = unsafe { SSL_get_ex_data(ssl, index) }.cast::<Connection>();
     // SAFETY: null or what new_connection stored; unshared by the caller's promise.
-    unsafe { connection.as_mut() }
+    let connection = unsafe { connection.as_mut() }?;
+    if connection.first.is_null() {
+        // Still the first: SSL_set_SSL_CTX asks before it changes it.
+        // SAFETY: the caller's promise: a live SSL.
+        connection.first = unsafe { SSL_get_SSL_CTX(ssl) };
+    }
+    Some(connection)
 }
 
 fn index() -> Option<c_int> {
@@ -66,7 +73,7 @@ fn index() -> Option<c_int> {
     (index >= 0).then_some(index)
 }
 
-/// Called by libssl inside `SSL_new`, when the SSL has its context.
+/// Called by libssl when it makes an SSL: up to 3.1 when that has its context, from 3.2 on just before.
 unsafe extern "C" fn new_connection(
     parent: *mut c_void,
     _ptr: *mut c_void,
@@ -78,7 +85,7 @@ unsafe extern "C" fn new_connection(
     super::guard::guard((), || {
         // SAFETY: libssl's promise: for this class of ex_data the parent is the SSL being made.
         let first = unsafe { SSL_get_SSL_CTX(parent.cast::<SSL>()) };
-        if context::of(first).is_none() {
+        if !first.is_null() && context::of(first).is_none() {
             return;
         }
         let Some(connection) = try_box(Connection { first, opened: None }) else { return };

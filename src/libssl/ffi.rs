@@ -42,6 +42,9 @@ pub(crate) const SSL_CTRL_SET_GROUPS_LIST: c_int = 92;
 pub(crate) const SSL_CTRL_SET_SIGALGS_LIST: c_int = 98;
 pub(crate) const SSL_CTRL_SET_CLIENT_SIGALGS_LIST: c_int = 102;
 
+/// `SSL_VERIFY_POST_HANDSHAKE` (SSL_CTX_set_verify(3)).
+pub(crate) const SSL_VERIFY_POST_HANDSHAKE: c_int = 0x08;
+
 /// `TLSEXT_TYPE_server_name` (RFC 6066).
 pub(crate) const TLSEXT_TYPE_SERVER_NAME: u32 = 0;
 
@@ -62,6 +65,7 @@ unsafe extern "C" {
     pub(crate) fn CRYPTO_get_ex_data(ad: *const CRYPTO_EX_DATA, idx: c_int) -> *mut c_void;
 
     pub(crate) fn SSL_is_dtls(s: *const SSL) -> c_int;
+    pub(crate) fn SSL_CTX_get0_CA_list(ctx: *const SSL_CTX) -> *const stack_st_X509_NAME;
     pub(crate) fn SSL_CTX_get_client_CA_list(ctx: *const SSL_CTX) -> *mut stack_st_X509_NAME;
 
     pub(crate) fn X509_get_X509_PUBKEY(x: *const X509) -> *mut X509_PUBKEY;

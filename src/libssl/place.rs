@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use openssl_sys::{
     OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_verify_mode, SSL_CTX_get0_certificate,
     SSL_client_hello_get0_ext, SSL_get_servername, SSL_version, TLSEXT_NAMETYPE_host_name, X509_NAME,
+    stack_st_X509_NAME,
 };
 use ticketshim_core::binding::{Binding, Context, ContextDigest, Family, Protocol, Server, public_key_digest};
 use ticketshim_keys::settings::Bind;
@@ -121,16 +122,25 @@ impl Place {
         // SAFETY: the caller's promise.
         let verify_mode = unsafe { SSL_CTX_get_verify_mode(ctx) } as u32;
         // SAFETY: the caller's promise.
-        let names = unsafe { client_ca_names(ctx) }?;
+        let client_cas = unsafe { ffi::SSL_CTX_get_client_CA_list(ctx) };
+        // SAFETY: the caller's promise.
+        let cas = unsafe { ffi::SSL_CTX_get0_CA_list(ctx) };
+        // SAFETY: the context's own list, or null.
+        let client_ca_names = unsafe { names(client_cas) }?;
+        // SAFETY: the context's own list, or null.
+        let ca_names = unsafe { names(cas) }?;
         // SAFETY: null or an entry of our archive, which lives as long as `self`.
         let id_context = unsafe { self.id_context.load(Ordering::Acquire).as_ref() };
         let id_context = id_context.and_then(|c| c.bytes.get(..c.len)).unwrap_or_default();
-        // Compared in this order only with one another; the encoding that is hashed is the core's.
+        // Compared in this order only with one another, and so that no two contexts look the same (DER names say how
+        // long they are); the encoding that is hashed is the core's.
         let number = verify_mode.to_be_bytes();
-        let length = [id_context.len() as u8];
-        let facts = [&number[..], &length, id_context].into_iter().chain(names.iter().copied());
+        let lengths = [id_context.len(), client_ca_names.len()].map(usize::to_be_bytes);
+        let facts = [&number[..], lengths.as_flattened(), id_context].into_iter();
+        let facts = facts.chain(client_ca_names.iter().copied()).chain(ca_names.iter().copied());
+        let (client_ca_names, ca_names) = (&client_ca_names, &ca_names);
         keep(&self.contexts, facts, || {
-            Context { session_id_context: id_context, verify_mode, client_ca_names: &names, id }.digest()
+            Context { session_id_context: id_context, verify_mode, client_ca_names, ca_names, id }.digest()
         })
     }
 
@@ -202,22 +212,22 @@ fn parse_server_name(extension: &[u8]) -> Option<&[u8]> {
     let (len, list) = extension.split_first_chunk::<2>()?;
     let (kind, entry) = list.split_first()?;
     let (name_len, name) = entry.split_first_chunk::<2>()?;
-    let exact = usize::from(u16::from_be_bytes(*len)) == list.len() && usize::from(u16::from_be_bytes(*name_len)) == name.len();
+    let exact =
+        usize::from(u16::from_be_bytes(*len)) == list.len() && usize::from(u16::from_be_bytes(*name_len)) == name.len();
     (*kind == 0 && exact).then_some(name)
 }
 
-/// The DER of every name in the context's client CA list.
+/// The DER of every name in a list of them.
 ///
 /// # Safety
-/// `ctx` is alive, and nobody changes its list during the handshake (libssl's own rule).
-unsafe fn client_ca_names<'a>(ctx: *mut SSL_CTX) -> Option<Vec<&'a [u8]>> {
-    // SAFETY: the caller's promise.
-    let list = unsafe { ffi::SSL_CTX_get_client_CA_list(ctx) }.cast::<OPENSSL_STACK>();
+/// `list` is null, or a list of a context that lives, and nobody changes it during the handshake (libssl's own rule).
+unsafe fn names<'a>(list: *const stack_st_X509_NAME) -> Option<Vec<&'a [u8]>> {
+    let list = list.cast::<OPENSSL_STACK>();
     let mut names = Vec::new();
     if list.is_null() {
         return Some(names);
     }
-    // SAFETY: a stack of X509_NAME, by the type of the function above.
+    // SAFETY: the caller's promise.
     let count = unsafe { OPENSSL_sk_num(list) };
     names.try_reserve(usize::try_from(count).unwrap_or(0)).ok()?;
     for i in 0..count {
@@ -249,12 +259,12 @@ unsafe fn certificate_key<'a>(ctx: *mut SSL_CTX) -> Option<&'a [u8]> {
     let key = unsafe { ffi::X509_get_X509_PUBKEY(certificate) };
     let mut bits: *const c_uchar = ptr::null();
     let mut len: c_int = 0;
-    // SAFETY: the public key of that certificate (never null in a parsed one, and checked); the other outputs may be
-    // NULL (X509_PUBKEY_get0_param(3)).
-    if key.is_null()
-        || unsafe { ffi::X509_PUBKEY_get0_param(ptr::null_mut(), &mut bits, &mut len, ptr::null_mut(), key) } != 1
-        || bits.is_null()
-    {
+    if key.is_null() {
+        return None;
+    }
+    // SAFETY: the public key of that certificate; the other outputs may be NULL (X509_PUBKEY_get0_param(3)).
+    let found = unsafe { ffi::X509_PUBKEY_get0_param(ptr::null_mut(), &mut bits, &mut len, ptr::null_mut(), key) };
+    if found != 1 || bits.is_null() {
         return None;
     }
     // SAFETY: libcrypto's promise: `len` bytes that belong to the certificate.
@@ -268,7 +278,15 @@ mod tests {
     #[test]
     fn server_names_are_read_as_libssl_reads_them() {
         assert_eq!(parse_server_name(b"\x00\x06\x00\x00\x03a.b"), Some(&b"a.b"[..]));
-        let wrong: [&[u8]; 7] = [b"", b"\x00", b"\x00\x06", b"\x00\x06\x00\x00\x03a.", b"\x00\x06\x01\x00\x03a.b", b"\x00\x07\x00\x00\x03a.b", b"\x00\x06\x00\x00\x02a.b"];
+        let wrong: [&[u8]; 7] = [
+            b"",
+            b"\x00",
+            b"\x00\x06",
+            b"\x00\x06\x00\x00\x03a.",
+            b"\x00\x06\x01\x00\x03a.b",
+            b"\x00\x07\x00\x00\x03a.b",
+            b"\x00\x06\x00\x00\x02a.b",
+        ];
         for extension in wrong {
             assert_eq!(parse_server_name(extension), None, "{extension:x?}");
         }

@@ -8,7 +8,7 @@ use std::ffi::{CStr, c_int, c_long, c_uchar, c_uint, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use openssl_sys::{SSL_CTX, SSL_METHOD, SSL_SESSION};
+use openssl_sys::{SSL, SSL_CTX, SSL_METHOD, SSL_SESSION};
 
 use super::errors::raise;
 use super::ffi::{AnyFn, chars};
@@ -43,6 +43,7 @@ real! {
     SSL_CTX_CALLBACK_CTRL = "SSL_CTX_callback_ctrl" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, AnyFn) -> c_long;
     SET_SESSION_ID_CONTEXT = "SSL_CTX_set_session_id_context" in NODE,
         unsafe extern "C" fn(*mut SSL_CTX, *const c_uchar, c_uint) -> c_int;
+    SET_SSL_CTX = "SSL_set_SSL_CTX" in NODE, unsafe extern "C" fn(*mut SSL, *mut SSL_CTX) -> *mut SSL_CTX;
     SET_SESSION_TICKET_CB = "SSL_CTX_set_session_ticket_cb" in NODE_TICKETS,
         unsafe extern "C" fn(
             *mut SSL_CTX,

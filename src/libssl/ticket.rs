@@ -8,9 +8,11 @@
 //! be done still gives bytes there: sealing gives a ticket that nobody opens, opening fails in *final*, which is an
 //! ordinary "cannot decrypt".
 
+use std::ffi::c_int;
+
 use openssl_sys::{
-    SSL, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_get_session,
-    SSL_get_verify_mode, SSL_session_reused,
+    SSL, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time, SSL_SESSION_get_timeout,
+    SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER, SSL_get_session, SSL_get_verify_mode, SSL_session_reused,
 };
 use ticketshim_core::derive::Secret;
 use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Refusal, Salt, TAG_LEN};
@@ -23,6 +25,7 @@ use zeroize::Zeroize;
 
 use super::connection::{self, OpenedTicket};
 use super::context;
+use super::ffi;
 use super::guard::{guard, maybe_panic};
 use super::place::Moment;
 use crate::shim::shim;
@@ -88,9 +91,10 @@ pub(crate) unsafe fn begin_seal(ssl: *mut SSL) -> Option<SealJob> {
     };
     // In TLS 1.2 libssl forgets the server name when it resumes, so the place is the ticket's own: if it is the ticket
     // of this very session, and not of a connection before.
-    // SAFETY: the connection's own session, if it has one.
     let carried = opened.and_then(|opened| opened.session.map(|of| (of, opened.binding)));
-    let binding = match carried.filter(|(of, _)| unsafe { fingerprint(session) } == Some(*of)) {
+    // SAFETY: the connection's own session, if it has one.
+    let is_this = |of: &[u8; 32]| unsafe { fingerprint(session) } == Some(*of);
+    let binding = match carried.filter(|(of, _)| is_this(of)) {
         Some((_, binding)) => binding,
         // SAFETY: the caller's promise; `first` lives as long as the SSL.
         None => unsafe { context.place.binding(ssl, connection.first, shim().settings.bind, Moment::Sealing) }?,
@@ -259,8 +263,23 @@ impl OpenJob {
             add(Counter::RefusedNoSidCtx);
             return None;
         }
+        if self.lacks_client(&session) {
+            return refuse(Refusal::Binding);
+        }
         let of = (!self.tls13).then(|| session::fingerprint(session.master_key));
         Some(OpenedTicket { time, binding: self.binding, session: of })
+    }
+
+    /// Whether the connection demands a certificate of the client, and the session has none: made where none was asked
+    /// for. The binding shows that for what is set in the context; this, for what is set on the connection itself.
+    fn lacks_client(&self, session: &Session<'_>) -> bool {
+        const DEMANDS: c_int = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+        // SAFETY: libssl runs the cipher inside the call that ran the key callback, whose SSL this is.
+        let mode = unsafe { SSL_get_verify_mode(self.ssl) };
+        // With TLS 1.3 a server may put the question off until after the handshake.
+        let later = self.tls13 && mode & ffi::SSL_VERIFY_POST_HANDSHAKE != 0;
+        let known = [session::tag::PEER, session::tag::PEER_RPK].into_iter().any(|tag| session.field(tag).is_some());
+        mode & DEMANDS == DEMANDS && !later && !known
     }
 
     /// Whether libssl would end the handshake over this session: it has no session id context, and the connection
@@ -268,7 +287,7 @@ impl OpenJob {
     /// such a session, because its key died with the process.
     fn would_abort(&self, session: &Session<'_>) -> bool {
         // SAFETY: libssl runs the cipher inside the call that ran the key callback, whose SSL this is.
-        let verifies = unsafe { SSL_get_verify_mode(self.ssl) } & openssl_sys::SSL_VERIFY_PEER != 0;
+        let verifies = unsafe { SSL_get_verify_mode(self.ssl) } & SSL_VERIFY_PEER != 0;
         verifies && session.octets(session::tag::SESSION_ID_CONTEXT).is_none_or(<[u8]>::is_empty)
     }
 }

@@ -42,7 +42,11 @@ pub enum Family {
 /// Which server the peer asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Server<'a> {
-    /// The host name of the server_name extension (RFC 6066 section 3), in any case; a trailing dot is not part of it.
+    /// The host name of the server_name extension (RFC 6066 section 3), byte for byte as the client sent it.
+    ///
+    /// RFC 6066 forbids to resume under a *different* name. Two spellings of one name (`A.example`, `a.example.`) may
+    /// be one to DNS and two to a server that compares strings, and then one of them leads to its default host; so they
+    /// are two here. A client spells a name the same way each time; if not, it costs a full handshake.
     Name(&'a [u8]),
     /// Without a name: [`public_key_digest`] of the certificate of the context that the connection started on.
     PublicKey([u8; 32]),
@@ -57,8 +61,10 @@ pub struct Context<'a> {
     pub session_id_context: &'a [u8],
     /// `SSL_CTX_get_verify_mode`.
     pub verify_mode: u32,
-    /// Each DER name of the client CA list, in its order.
+    /// Each DER name of `SSL_CTX_get_client_CA_list`, in its order.
     pub client_ca_names: &'a [&'a [u8]],
+    /// Each DER name of `SSL_CTX_get0_CA_list` (which libssl sends where the list above is empty), in its order.
+    pub ca_names: &'a [&'a [u8]],
     /// A random id of this very context in mode `context`, empty otherwise.
     pub id: &'a [u8],
 }
@@ -76,6 +82,9 @@ impl Context<'_> {
         for name in self.client_ca_names {
             h.field(3, name);
         }
+        for name in self.ca_names {
+            h.field(5, name);
+        }
         h.field(4, self.id);
         ContextDigest(h.finish())
     }
@@ -89,7 +98,7 @@ impl Binding {
         let version = protocol.version.to_be_bytes();
         h.field(1, &[protocol.family as u8, version[0], version[1]]);
         match server {
-            Server::Name(name) => h.name(name),
+            Server::Name(name) => h.field(2, name),
             Server::PublicKey(digest) => h.field(3, &digest),
             Server::Unnamed => {}
         }
@@ -109,30 +118,12 @@ impl Hasher {
         h
     }
 
-    fn start(&mut self, tag: u8, len: usize) {
+    fn field(&mut self, tag: u8, bytes: &[u8]) {
         // No field comes near 4 GiB (the longest are names of at most 65,535 bytes); saturating keeps that a fact.
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.0.update([tag]);
         self.0.update(len.to_be_bytes());
-    }
-
-    fn field(&mut self, tag: u8, bytes: &[u8]) {
-        self.start(tag, bytes.len());
         self.0.update(bytes);
-    }
-
-    /// DNS names are compared without case (RFC 6066 section 3, RFC 4343); the dot that some clients leave at the end
-    /// is not part of a HostName (RFC 6066) and is dropped, so that both spellings name the same server.
-    fn name(&mut self, name: &[u8]) {
-        let name = name.strip_suffix(b".").unwrap_or(name);
-        self.start(2, name.len());
-        for chunk in name.chunks(64) {
-            let mut lower = [0u8; 64];
-            let lower = &mut lower[..chunk.len()];
-            lower.copy_from_slice(chunk);
-            lower.make_ascii_lowercase();
-            self.0.update(&*lower);
-        }
     }
 
     fn finish(self) -> [u8; 32] {
@@ -148,7 +139,7 @@ mod tests {
     const TLS12: Protocol = Protocol { family: Family::Tls, version: 0x0303 };
 
     fn context<'a>(sid: &'a [u8], verify_mode: u32, cas: &'a [&'a [u8]]) -> ContextDigest {
-        Context { session_id_context: sid, verify_mode, client_ca_names: cas, id: b"" }.digest()
+        Context { session_id_context: sid, verify_mode, client_ca_names: cas, ca_names: &[], id: b"" }.digest()
     }
 
     #[test]
@@ -179,13 +170,22 @@ mod tests {
     }
 
     #[test]
-    fn case_and_trailing_dot_name_the_same_server() {
+    fn lists_of_names_are_not_one_another() {
+        let digest = |client_ca_names, ca_names| {
+            Context { session_id_context: b"", verify_mode: 1, client_ca_names, ca_names, id: b"" }.digest()
+        };
+        let name: &[&[u8]] = &[b"name"];
+        assert_ne!(digest(name, &[]), digest(&[], name));
+        assert_ne!(digest(name, name), digest(name, &[]));
+    }
+
+    #[test]
+    fn spellings_are_different_names() {
         let bind = |name| Binding::new(TLS13, Server::Name(name), None);
-        assert_eq!(bind(b"Example.ORG"), bind(b"example.org"));
-        assert_eq!(bind(b"example.org."), bind(b"example.org"));
-        assert_ne!(bind(b"example.org.."), bind(b"example.org"));
-        let long = [b'X'; 255];
-        assert_eq!(bind(&long), bind(&[b'x'; 255]));
-        assert_ne!(bind(&long), bind(&[b'x'; 254]));
+        let spellings: [&[u8]; 5] = [b"example.org", b"Example.org", b"example.org.", b"example.org..", b""];
+        for (i, a) in spellings.iter().enumerate() {
+            assert!(spellings[..i].iter().all(|b| bind(a) != bind(b)));
+        }
+        assert_ne!(bind(&[b'x'; 255]), bind(&[b'x'; 254]));
     }
 }

@@ -25,6 +25,8 @@ pub mod tag {
     pub const ALPN: u8 = 16;
     /// `ticket_appdata`.
     pub const TICKET_APPDATA: u8 = 18;
+    /// `peer_rpk`: the client's raw public key (RFC 7250; OpenSSL 3.2 and newer).
+    pub const PEER_RPK: u8 = 20;
 }
 
 const SEQUENCE: u8 = 0x30;

@@ -54,6 +54,7 @@ fn lines() -> Vec<(&'static str, String)> {
         session_id_context: b"nginx",
         verify_mode: 1,
         client_ca_names: &[b"\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x0c\x02CA", b"\x30\x00"],
+        ca_names: &[b"\x30\x00"],
         id: b"",
     }
     .digest();
@@ -62,7 +63,7 @@ fn lines() -> Vec<(&'static str, String)> {
     let tls13 = Protocol { family: Family::Tls, version: 0x0304 };
     let unnamed = Binding::new(tls13, Server::PublicKey(public_key_digest(b"\x04public key bits")), Some(&context));
     say("binding_public_key", &unnamed.0);
-    let binding = Binding::new(tls13, Server::Name(b"www.Example.org."), Some(&context));
+    let binding = Binding::new(tls13, Server::Name(b"www.example.org"), Some(&context));
     say("binding", &binding.0);
 
     let instance = Instance(counting(0xa0));

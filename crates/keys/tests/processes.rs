@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Read;
 use std::os::fd::FromRawFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use common::{HOUR, Process, ended_well, fork, given, is_root, make_state, say, schedule, settings, wait};
 use ticketshim_core::Found;
@@ -109,27 +109,33 @@ fn workers_agree_whenever_they_are_forked() {
 
 #[test]
 fn forking_at_any_moment_leaves_a_child_that_works() {
+    // Beyond what the threads come to: each hour is a rotation.
+    const FAR: u64 = 1_000_000 * HOUR;
     let store = Store::open(&settings(None));
     let start = clock::now();
-    let clock = AtomicU64::new(start);
     let stop = AtomicBool::new(false);
     let mut answers = HashSet::new();
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            // Rotates without pause, so that forks find these threads in the middle of everything.
-            scope.spawn(|| {
-                while !stop.load(SeqCst) {
-                    let now = clock.fetch_add(HOUR, SeqCst);
-                    drop(store.read(now).unwrap());
+        // Rotate without pause, so that forks find these threads in the middle of everything.
+        let rotate = || {
+            let mut now = start;
+            while !stop.load(SeqCst) {
+                drop(store.read(now).unwrap());
+                // Only when it is done: a thread that finds the other one at it goes on with the keys at hand.
+                if store.status().epoch.is_some_and(|epoch| epoch >= now / HOUR) {
+                    now += HOUR;
                 }
-            });
-        }
-        for _ in 0..100 {
-            answers.insert(ask_child(|| name(&store, start + 1_000_000 * HOUR)));
+            }
+            assert!(now < start + FAR);
+        };
+        scope.spawn(rotate);
+        scope.spawn(rotate);
+        for _ in 0..200 {
+            answers.insert(ask_child(|| name(&store, start + FAR)));
         }
         stop.store(true, SeqCst);
     });
-    answers.insert(name(&store, start + 1_000_000 * HOUR));
+    answers.insert(name(&store, start + FAR));
     assert_eq!(answers.len(), 1, "everybody has the same keys");
 }
 

@@ -1,0 +1,54 @@
+"""What a row of the table promises, and whether it was kept."""
+
+LETTERS = "abcdef"
+MUST_HIT = "abcde"
+
+
+class Row:
+    """One server, one TLS version, stock and shim."""
+
+    def __init__(self, kind, version):
+        self.kind, self.version = kind, version
+        self.name = kind.name
+        self.cells, self.tickets, self.others = {}, {}, {}
+        self.broken, self.problems = [], []
+
+    def version_text(self):
+        return "TLS " + self.version.replace("_", ".")
+
+    def judge(self):
+        """Fills `problems`."""
+        self.problems = list(self.broken)
+        if self.broken:
+            return
+        stock, shim = self.cells["stock"], self.cells["shim"]
+        if self.tickets["stock"] and not self.tickets["shim"]:
+            self.problems.append("tickets in stock, and none with the shim")
+        for letter, cell in shim.items():
+            self.check(letter, stock.get(letter), cell)
+        for client, cell in self.others.get("shim", {}).items():
+            beside = self.others["stock"].get(client)
+            if cell.failures and not beside.failures or cell.hits < beside.hits:
+                self.problems.append(f"{client}: {cell}, stock {beside}: {cell.failures[-1:]}")
+
+    def check(self, letter, stock, shim):
+        if shim.failures:
+            self.problems.append(f"({letter}) {len(shim.failures)} connections failed: {shim.failures[-1]}")
+        if self.kind.own_keys:
+            # Its keys, its way: exactly as stock.
+            if stock and shim.hits != stock.hits:
+                self.problems.append(f"({letter}) {shim}, stock {stock}: its own keys must win")
+            return
+        expected = self.kind.expected.get(letter, shim.tries if letter in MUST_HIT else 0)
+        if callable(expected):
+            expected = expected(self.version)
+        if shim.hits != expected:
+            self.problems.append(f"({letter}) {shim.hits} of {shim.tries} resumed, {expected} expected")
+
+    def __str__(self):
+        def line(way):
+            cells = self.cells.get(way, {})
+            return " ".join(f"{letter}={cells[letter]}" for letter in LETTERS if letter in cells) or "no tickets"
+
+        others = " ".join(f"{name}={cell}" for name, cell in self.others.get("shim", {}).items())
+        return f"stock {line('stock')} | shim {line('shim')}" + (f" | {others}" if others else "")
