@@ -28,7 +28,9 @@ class Row:
             self.check(letter, stock.get(letter), cell)
         for client, cell in self.others.get("shim", {}).items():
             beside = self.others["stock"].get(client)
-            if cell.failures and not beside.failures or cell.hits < beside.hits:
+            # curl switches TLS 1.2 tickets off, and has only the luck of session caches.
+            by_ticket = not (client == "curl" and self.version == "1_2")
+            if cell.failures and not beside.failures or by_ticket and cell.hits < beside.hits:
                 self.problems.append(f"{client}: {cell}, stock {beside}: {cell.failures[-1:]}")
 
     def check(self, letter, stock, shim):

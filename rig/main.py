@@ -188,8 +188,13 @@ class Backend(BaseHTTPRequestHandler):
         pass
 
 
+class QuietServer(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """A client that goes before the answer came is none."""
+
+
 def start_backend():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Backend)
+    server = QuietServer(("127.0.0.1", 0), Backend)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_address[1]
 

@@ -61,7 +61,8 @@ typedef enum ts_count {
     TS_COUNT_OPENED,              /* opened += 1: the default where it resumes */
     TS_COUNT_BINDING,             /* refused_binding += 1: the default elsewhere */
     TS_COUNT_NO_SID,              /* refused_no_sid_ctx += 1 */
-    TS_COUNT_NOTHING              /* the core never got to see it */
+    TS_COUNT_NOTHING,             /* the core never got to see it */
+    TS_COUNT_ELSEWHERE            /* the program checks that by itself */
 } ts_count;
 
 typedef struct ts_journey {

@@ -67,7 +67,6 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX) {
         add(Counter::Failures);
         return;
     }
-    shim().settings.report();
     shim().store.ensure_state();
     // SAFETY: alive as long as the context (free_context below ends it), which the caller has just made.
     let context = unsafe { &*context };

@@ -1,1 +1,160 @@
-//! stub
+//! What runs already, as /proc shows it.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// A running process.
+#[derive(Debug)]
+pub struct Process {
+    pub pid: u32,
+    pub uid: u32,
+    pub parent: u32,
+    /// Its program, as it is called where the process is.
+    pub program: PathBuf,
+    /// The files that are mapped into it, each once.
+    pub mapped: Vec<Mapped>,
+    /// Its environment as it was at the start; empty if it has been overwritten, as servers do to show a title.
+    pub environment: HashMap<OsString, OsString>,
+    /// The kernel told the loader not to trust the environment.
+    pub is_secure: bool,
+}
+
+/// A file that is mapped into a process.
+#[derive(Clone, Debug)]
+pub struct Mapped {
+    /// As the process sees it.
+    pub path: PathBuf,
+    /// It was replaced or removed since.
+    pub is_deleted: bool,
+}
+
+impl Process {
+    /// Looks at a process. It needs the rights of the process's user.
+    pub fn read(pid: u32) -> io::Result<Self> {
+        let dir = PathBuf::from(format!("/proc/{pid}"));
+        let status = fs::read_to_string(dir.join("status"))?;
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_ascii_whitespace().next()?.parse().ok()
+        };
+        let program = without_mark(fs::read_link(dir.join("exe"))?).path;
+        Ok(Self {
+            pid,
+            uid: number("Uid:").unwrap_or_default(),
+            parent: number("PPid:").unwrap_or_default(),
+            program,
+            mapped: parse_maps(&fs::read(dir.join("maps"))?),
+            environment: parse_environment(&fs::read(dir.join("environ"))?),
+            is_secure: is_secure(&fs::read(dir.join("auxv"))?),
+        })
+    }
+
+    /// Where one of its files is for us: it may live in a container or a chroot.
+    pub fn outside(&self, path: &Path) -> PathBuf {
+        let inside = path.strip_prefix("/").unwrap_or(path);
+        PathBuf::from(format!("/proc/{}/root", self.pid)).join(inside)
+    }
+
+    /// The mapped libraries whose file name begins so.
+    pub fn libraries<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Mapped> {
+        self.mapped.iter().filter(move |file| file.name().starts_with(prefix))
+    }
+
+    pub fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.environment.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+}
+
+impl Mapped {
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// The processes that have come of a process, itself not among them.
+pub fn descendants(of: u32) -> Vec<u32> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if let Some(parent) = parent(pid) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut found = Vec::new();
+    let mut open = vec![of];
+    while let Some(pid) = open.pop() {
+        let these = children.remove(&pid).unwrap_or_default();
+        open.extend(&these);
+        found.extend(these);
+    }
+    found.sort_unstable();
+    found
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+fn parse_maps(maps: &[u8]) -> Vec<Mapped> {
+    let mut found: Vec<Mapped> = Vec::new();
+    for line in maps.split(|b| *b == b'\n') {
+        // address perms offset device inode path
+        let Some(at) = line.iter().position(|b| *b == b'/') else { continue };
+        let file = without_mark(PathBuf::from(OsStr::from_bytes(&line[at..])));
+        if !found.iter().any(|other| other.path == file.path) {
+            found.push(file);
+        }
+    }
+    found
+}
+
+/// The kernel marks the names of files that are not there any more.
+fn without_mark(path: PathBuf) -> Mapped {
+    match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(name) => Mapped { path: PathBuf::from(OsStr::from_bytes(name)), is_deleted: true },
+        None => Mapped { path, is_deleted: false },
+    }
+}
+
+fn parse_environment(bytes: &[u8]) -> HashMap<OsString, OsString> {
+    let pairs = bytes.split(|b| *b == 0).filter_map(|entry| {
+        let at = entry.iter().position(|b| *b == b'=').filter(|at| *at > 0)?;
+        Some((OsString::from_vec(entry[..at].to_vec()), OsString::from_vec(entry[at + 1..].to_vec())))
+    });
+    pairs.collect()
+}
+
+/// `AT_SECURE` in the auxiliary vector (getauxval(3)).
+fn is_secure(auxv: &[u8]) -> bool {
+    const AT_SECURE: usize = 23;
+    const WORD: usize = size_of::<usize>();
+    let words: Vec<usize> = auxv.chunks_exact(WORD).filter_map(|w| Some(usize::from_ne_bytes(w.try_into().ok()?))).collect();
+    words.chunks_exact(2).any(|pair| pair[0] == AT_SECURE && pair[1] != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_files_each_once() {
+        let maps = b"55e0-55e1 r--p 00000000 fe:00 1  /usr/sbin/nginx\n55e1-55e2 r-xp 00001000 fe:00 1  /usr/sbin/nginx\n\
+            7f00-7f01 r--p 00000000 fe:00 2  /usr/lib/libssl.so.3 (deleted)\n7ff0-7ff1 rw-p 0 00:00 0  [stack]\n";
+        let files = parse_maps(maps);
+        assert_eq!(files.len(), 2);
+        assert_eq!((files[1].name().as_str(), files[1].is_deleted), ("libssl.so.3", true));
+    }
+
+    #[test]
+    fn an_overwritten_environment_is_empty() {
+        assert!(parse_environment(&[0; 100]).is_empty());
+        assert_eq!(parse_environment(b"A=1\0B=x=y\0").get(OsStr::new("B")), Some(&OsString::from("x=y")));
+    }
+}

@@ -1,3 +1,0 @@
-use crate::args;
-use crate::exit::Exit;
-pub fn doctor(_args: &args::Doctor) -> Exit { Exit::TROUBLE }

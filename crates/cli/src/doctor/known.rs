@@ -1,0 +1,32 @@
+//! What is known of particular servers: things that cannot be seen from outside before they bite. `docs/servers.md` has
+//! the same with more words.
+
+/// What the operator of a program should know, by the name of its file.
+pub fn advice(program: &str) -> &'static [&'static str] {
+    match program {
+        "nginx" => &[
+            "nginx gives a new binary (USR2) only the variables that its configuration names: put `env LD_PRELOAD; env \
+             TICKETSHIM_STATE;` (and other TICKETSHIM_ variables in use) at its top level",
+            "nginx itself ties sessions to the certificate: a renewed certificate means one full handshake per client",
+            "with ssl_session_ticket_key, nginx's own keys win",
+        ],
+        "haproxy" => &["with tls-ticket-keys, HAProxy's own keys win"],
+        "apache2" | "httpd" => &["with SSLSessionTicketKeyFile, httpd's own keys win"],
+        "lighttpd" => &["lighttpd rotates ticket keys of its own, and they win: --mode enforce takes over nevertheless"],
+        "master" | "postfix" | "smtpd" | "tlsmgr" => &[
+            "Postfix clears the environment: name LD_PRELOAD and the TICKETSHIM_ variables in import_environment; its own \
+             ticket keys (tlsmgr) win nevertheless",
+        ],
+        "dovecot" | "imap-login" | "pop3-login" => &[
+            "Dovecot clears the environment: add LD_PRELOAD and the TICKETSHIM_ variables to import_environment",
+        ],
+        "proftpd" => &["ProFTPD's mod_tls rotates ticket keys of its own, and they win"],
+        "postgres" => &["PostgreSQL gives no tickets at all: there is nothing to help with"],
+        "sudo" | "su" | "doas" | "runuser" => &[
+            "it may clear the environment for what it starts: let it start `ticketshim run` instead, as in `sudo \
+             ticketshim run -- CMD`",
+        ],
+        "sh" | "bash" | "dash" => &["what a shell starts inherits the setting, unless the script clears the environment"],
+        _ => &[],
+    }
+}

@@ -1,0 +1,27 @@
+//! `ticketshim doctor`: says whether a program can be helped, or a running one is, and if not, why.
+//!
+//! - [`command`]: a program that does not run: what its files say.
+//! - [`live`]: a process: what is mapped into it.
+//! - [`plugins`]: what a program may load later. [`version`]: which OpenSSL a file is.
+//! - [`keys`]: the settings, the state file. [`known`]: what is known of particular servers.
+//! - [`report`]: how it is shown.
+
+mod command;
+mod keys;
+mod known;
+mod live;
+mod plugins;
+mod report;
+mod version;
+
+use crate::args;
+use crate::exit::Exit;
+
+pub fn doctor(args: &args::Doctor) -> Exit {
+    match (args.pid, args.command.as_slice()) {
+        (Some(pid), _) => live::examine(pid, args.json),
+        (None, [name, arguments @ ..]) => command::examine(name, arguments, args.json),
+        // clap asks for one of them.
+        (None, []) => Exit::USAGE,
+    }
+}

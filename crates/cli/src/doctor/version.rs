@@ -1,0 +1,37 @@
+//! Which OpenSSL a file is: the text that `OpenSSL_version()` gives stands in libcrypto.
+
+use std::fs;
+use std::path::Path;
+
+/// `OpenSSL 3.0.19 27 Jan 2026`, or another library's like text; `None` if there is none.
+pub fn openssl(path: &Path) -> Option<String> {
+    find(&fs::read(path).ok()?)
+}
+
+/// The same in bytes that are at hand.
+pub fn find(data: &[u8]) -> Option<String> {
+    const MARKS: [&[u8]; 2] = [b"OpenSSL ", b"LibreSSL "];
+    let texts = data.iter().enumerate().filter(|(_, byte)| matches!(byte, b'O' | b'L')).filter_map(|(at, _)| {
+        let rest = &data[at..];
+        let mark = MARKS.iter().find(|mark| rest.starts_with(mark))?;
+        let len = rest.iter().position(|b| !(0x20..0x7f).contains(b))?;
+        let text = &rest[..len];
+        // With the date: 1.1.1w  11 Sep 2023. Other texts speak of OpenSSL too.
+        let dated = text.len() > mark.len() + 12 && text[text.len() - 4..].iter().all(u8::is_ascii_digit);
+        let number = rest.get(mark.len())?.is_ascii_digit();
+        (number && dated && len < 60).then(|| String::from_utf8_lossy(text).into_owned())
+    });
+    texts.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_dated_text() {
+        let data = b"\0OpenSSL default\0xOpenSSL 3.0\0OpenSSL 3.0.19 27 Jan 2026\0";
+        assert_eq!(find(data).as_deref(), Some("OpenSSL 3.0.19 27 Jan 2026"));
+        assert_eq!(find(b"OpenSSL 3 is needed\0"), None);
+    }
+}
