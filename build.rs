@@ -81,26 +81,33 @@ fn main() {
 
 /// Which OpenSSL the build is for.
 fn openssl() -> Libssl {
-    // Both variables come from the build script of openssl-sys, which has looked at the headers.
-    if let Ok(version) = env::var("DEP_OPENSSL_LIBRESSL_VERSION_NUMBER") {
+    // These variables come from the build script of openssl-sys, which has looked at the headers.
+    let other = |name: &str| {
         refuse(&format!(
-            "it found LibreSSL ({version}), which has no SSL_CTX_set_session_ticket_cb and no session ticket \
-             application data; it needs OpenSSL 1.1.1 or newer"
-        ));
+            "it found {name}, which has neither SSL_CTX_set_session_ticket_cb nor SSL_SESSION_set1_ticket_appdata and \
+             SSL_SESSION_get0_ticket_appdata; it needs OpenSSL 1.1.1 or newer"
+        ))
+    };
+    if let Ok(version) = env::var("DEP_OPENSSL_LIBRESSL_VERSION_NUMBER") {
+        other(&format!("LibreSSL (0x{version})"))
     }
-    if env::var_os("DEP_OPENSSL_BORINGSSL").is_some() || env::var_os("DEP_OPENSSL_AWSLC").is_some() {
-        refuse(
-            "it found BoringSSL or AWS-LC, which have neither providers (OSSL_PROVIDER_add_builtin) nor the session \
-             ticket callbacks; it needs OpenSSL 1.1.1 or newer",
-        );
+    if env::var_os("DEP_OPENSSL_BORINGSSL").is_some() {
+        other("BoringSSL")
+    }
+    if env::var_os("DEP_OPENSSL_AWSLC").is_some() {
+        other("AWS-LC")
     }
     let number = env::var("DEP_OPENSSL_VERSION_NUMBER").unwrap_or_default();
     match u64::from_str_radix(&number, 16) {
+        Ok(0x5000_0000..) => refuse(&format!(
+            "it found OpenSSL 0x{number}, whose symbol versions this release of ticketshim does not know; it needs \
+             OpenSSL 1.1.1, 3 or 4"
+        )),
         Ok(0x4000_0000..) => OPENSSL_4,
         Ok(0x3000_0000..) => OPENSSL_3,
         Ok(0x1010_1000..) => OPENSSL_1_1_1,
         Ok(_) => refuse(&format!(
-            "it found OpenSSL 0x{number}, and SSL_CTX_set_session_ticket_cb came with 1.1.1 (0x10101000)"
+            "it found OpenSSL 0x{number}, which has no SSL_CTX_set_session_ticket_cb; that came with 1.1.1 (0x10101000)"
         )),
         Err(_) => refuse("openssl-sys did not say which OpenSSL it found"),
     }

@@ -107,7 +107,7 @@ static void names_in_two_hellos(void)
             || strcmp(rows[i].first, rows[i].second) != 0) {
             j.to_name = rows[i].first;
             j.shim = TS_FULL;
-            j.what = "… and not for the first";
+            j.what = "… and for the first";
             SSL_SESSION_free(ts_arrive(&j, next, TS_RESUMES));
         }
         SSL_SESSION_free(ss);

@@ -170,6 +170,71 @@ static void the_other_list(ts_proto p)
     SSL_CTX_free(guest);
 }
 
+/* Each port switches to its own context before the handshake even begins. */
+static void switch_at_once(ts_conn *c, int stage, void *ctx)
+{
+    SSL_CTX *to = ((SSL_CTX **)ctx)[stage];
+
+    if (SSL_set_SSL_CTX(c->server.ssl, to) != to)
+        ts_bail("cannot switch");
+    SSL_set_verify(c->server.ssl, SSL_CTX_get_verify_mode(to), NULL);
+}
+
+static void before_the_handshake(ts_proto p)
+{
+    const ts_place one = { .client_ca = ca[0] }, two = { .client_ca = ca[1] };
+    SSL_CTX *first = ts_server_ctx(p), *guest = ts_client_with(p, client[0]),
+        *to[2] = { ts_place_new(p, &one), ts_place_new(p, &two) };
+    const ts_journey j = { .proto = p, .from = first, .from_name = NAME,
+        .to_name = NAME, .cli = guest, .before = switch_at_once, .arg = to,
+        .stock = TS_RESUMES, .shim = TS_DENIED, .after = past,
+        .what = "another client CA, by SSL_set_SSL_CTX() before the handshake" };
+
+    ts_travel(&j);
+    SSL_CTX_free(first);
+    SSL_CTX_free(to[0]);
+    SSL_CTX_free(to[1]);
+    SSL_CTX_free(guest);
+}
+
+/* SSL_new_session_ticket() on a connection that is older than the policy. */
+static void old_connection(void)
+{
+    const ts_place one = { .client_ca = ca[0] };
+    SSL_CTX *ctx = ts_place_new(TS_TLS13, &one),
+        *guest = ts_client_with(TS_TLS13, client[0]);
+    const ts_journey j = { .proto = TS_TLS13, .from = ctx, .to_name = NAME,
+        .cli = guest, .shim = TS_DENIED, .after = past,
+        .what = "a ticket that an old connection gives after the client CA changed" };
+    STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+    X509_STORE *store = X509_STORE_new();
+    SSL_SESSION *ss;
+    ts_conn *c;
+
+    if (!ts_have_new_session_ticket()) {
+        ts_skip("no SSL_new_session_ticket()", "%s", j.what);
+        return;
+    }
+    c = ts_connect_to(ctx, guest, NULL, NAME);
+    if (names == NULL || store == NULL
+        || X509_STORE_add_cert(store, ca[1]->x509) != 1
+        || sk_X509_NAME_push(names, X509_NAME_dup(
+               X509_get_subject_name(ca[1]->x509))) != 1)
+        ts_bail("cannot make a list of CAs");
+    SSL_CTX_set_client_CA_list(ctx, names);
+    SSL_CTX_set_cert_store(ctx, store);
+    if (ts_new_session_ticket(c->server.ssl) != 1)
+        ts_bail("cannot ask for another ticket");
+    ts_conn_pump(c);
+    ts_expect_core(c->tickets, 0);
+    ss = ts_session(c);
+    SSL_SESSION_free(ts_arrive(&j, ss, TS_RESUMES));
+    SSL_SESSION_free(ss);
+    ts_conn_free(c);
+    SSL_CTX_free(ctx);
+    SSL_CTX_free(guest);
+}
+
 int main(void)
 {
     for (int i = 0; i < 2; i++) {
@@ -186,7 +251,9 @@ int main(void)
         spellings(*p, TS_IN_SERVERNAME);
         spellings(*p, TS_IN_CLIENT_HELLO);
         the_other_list(*p);
+        before_the_handshake(*p);
     }
+    old_connection();
     for (int i = 0; i < 2; i++) {
         ts_cert_free(ca[i]);
         ts_cert_free(client[i]);

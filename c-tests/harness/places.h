@@ -62,6 +62,8 @@ typedef enum ts_count {
     TS_COUNT_BINDING,             /* refused_binding += 1: the default elsewhere */
     TS_COUNT_NO_SID,              /* refused_no_sid_ctx += 1 */
     TS_COUNT_NOTHING,             /* the core never got to see it */
+    TS_COUNT_KEPT,                /* nor are the new ones its own: the server keeps
+                                     the sessions, a ticket is only their name */
     TS_COUNT_ELSEWHERE            /* the program checks that by itself */
 } ts_count;
 

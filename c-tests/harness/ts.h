@@ -34,6 +34,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <ticketshim.h>
 
 #if defined(__GNUC__)
 # define TS_PRINTF(f, a) __attribute__((format(printf, f, a)))
@@ -131,30 +132,7 @@ int ts_shim_loaded(void);
 int ts_shim_expected(void);
 
 /* ticketshim_get_stats(), or zeros when the shim is not there. */
-struct ticketshim_stats;
 void ts_stats(struct ticketshim_stats *out);
-
-/*
- * As include/ticketshim.h has it. Declared again here, and only here, until
- * the harness is switched to the generated header.
- */
-#ifndef TICKETSHIM_H
-struct ticketshim_stats {
-    uint64_t attached;            /* live SSL_CTX whose tickets the core seals */
-    uint64_t detached;            /* live SSL_CTX that brought its own keys */
-    uint64_t sealed;              /* tickets sealed by the core */
-    uint64_t opened;              /* tickets whose seal opened */
-    uint64_t renewed;             /* of those: the key callback asked to renew */
-    uint64_t refused_unknown_key;
-    uint64_t refused_expired;
-    uint64_t refused_bad_mac;     /* key name known, MAC or tag wrong */
-    uint64_t refused_binding;
-    uint64_t refused_too_old;
-    uint64_t refused_malformed;
-    uint64_t refused_no_sid_ctx;
-    uint64_t failures;
-};
-#endif
 
 /* ---- protocols ----------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
  * connection is a full handshake or has no ticket, nothing is left on the error
  * queue, and the counter `failures` says that there was something.
  *
- * run: lib=fault
+ * ts-run: lib=fault
  */
 #define _GNU_SOURCE /* setenv */
 #include <stdlib.h>

@@ -4,12 +4,13 @@
 use std::ffi::c_uchar;
 use std::{ptr, slice};
 
-use openssl_sys::{SSL, SSL_version, TLS1_3_VERSION};
+use openssl_sys::{SSL, TLS1_3_VERSION};
 use ticketshim_core::format::{KEY_NAME_LEN, KeyName, SALT_LEN, Salt, TAG_LEN};
 use ticketshim_keys::counters::{Counter, add};
 
 use super::errors::quietly;
 use super::guard::{Opening, Sealing};
+use super::place::protocol;
 use super::ticket::{Job, begin_open, begin_seal};
 
 /// The key callback with enc = 1. `set_mac` gives libssl's MAC its key, `set_job` initialises libssl's cipher context.
@@ -72,11 +73,13 @@ pub(super) unsafe fn open(
     }
 }
 
+/// Whether `ssl` speaks TLS 1.3, over whatever.
+///
 /// # Safety
 /// `ssl` is alive.
-pub(super) unsafe fn is_tls13(ssl: *const SSL) -> bool {
+pub(super) unsafe fn is_tls13(ssl: *mut SSL) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { SSL_version(ssl) == TLS1_3_VERSION }
+    unsafe { protocol(ssl) }.version == TLS1_3_VERSION as u16
 }
 
 /// The cipher's update: libssl's one call with all the bytes. Gives how many bytes were written, or `None`, which is

@@ -45,6 +45,9 @@ pub(crate) const SSL_CTRL_SET_CLIENT_SIGALGS_LIST: c_int = 102;
 /// `SSL_VERIFY_POST_HANDSHAKE` (SSL_CTX_set_verify(3)).
 pub(crate) const SSL_VERIFY_POST_HANDSHAKE: c_int = 0x08;
 
+/// `OSSL_QUIC1_VERSION` (<openssl/quic.h>, from 3.2 on).
+pub(crate) const OSSL_QUIC1_VERSION: c_int = 1;
+
 /// `TLSEXT_TYPE_server_name` (RFC 6066).
 pub(crate) const TLSEXT_TYPE_SERVER_NAME: u32 = 0;
 

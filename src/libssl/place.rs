@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use openssl_sys::{
     OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_verify_mode, SSL_CTX_get0_certificate,
-    SSL_client_hello_get0_ext, SSL_get_servername, SSL_version, TLSEXT_NAMETYPE_host_name, X509_NAME,
+    SSL_client_hello_get0_ext, SSL_get_servername, SSL_version, TLS1_3_VERSION, TLSEXT_NAMETYPE_host_name, X509_NAME,
     stack_st_X509_NAME,
 };
 use ticketshim_core::binding::{Binding, Context, ContextDigest, Family, Protocol, Server, public_key_digest};
@@ -91,12 +91,8 @@ impl Place {
         bind: Bind,
         moment: Moment,
     ) -> Option<Binding> {
-        let protocol = Protocol {
-            // SAFETY: the caller's promise: a live SSL.
-            family: if unsafe { ffi::SSL_is_dtls(ssl) } == 1 { Family::Dtls } else { Family::Tls },
-            // SAFETY: as above. A version is 16 bits wide on the wire.
-            version: unsafe { SSL_version(ssl) } as u16,
-        };
+        // SAFETY: the caller's promise.
+        let protocol = unsafe { protocol(ssl) };
         if bind == Bind::None {
             return Some(Binding::new(protocol, Server::Unnamed, None));
         }
@@ -153,6 +149,24 @@ impl Place {
             None => Some(Server::Unnamed),
         }
     }
+}
+
+/// What `ssl` speaks. In QUIC callbacks get the QUIC connection rather than the TLS inside it, and its version is
+/// QUIC's; a libssl without QUIC has no such version.
+///
+/// # Safety
+/// `ssl` is alive.
+pub(super) unsafe fn protocol(ssl: *mut SSL) -> Protocol {
+    // SAFETY: the caller's promise.
+    let version = unsafe { SSL_version(ssl) };
+    if version == ffi::OSSL_QUIC1_VERSION {
+        // RFC 9001 section 4.2: TLS 1.3 or newer, of which there is none yet.
+        return Protocol { family: Family::Quic, version: TLS1_3_VERSION as u16 };
+    }
+    // SAFETY: the caller's promise.
+    let family = if unsafe { ffi::SSL_is_dtls(ssl) } == 1 { Family::Dtls } else { Family::Tls };
+    // A version is 16 bits wide on the wire.
+    Protocol { family, version: version as u16 }
 }
 
 /// The kept hash over these facts, or a new one, which is kept as long as there is room.

@@ -135,7 +135,9 @@ pub struct Doctor {
 #[command(after_help = "Exit codes:
   0  done
   1  the file is refused; the text says why and what to do
-  2  used wrongly")]
+  2  used wrongly
+  3  there is no such file
+  4  init: there is one already")]
 pub enum State {
     Init(StateInit),
     Show(StateShow),
@@ -200,7 +202,7 @@ pub struct Times {
     pub accept: Option<String>,
 }
 
-/// Where the keys come from, if not from this machine's randomness.
+/// Where the keys come from, if not from this machine's randomness. Who keeps a seed can derive all keys, old and new.
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 pub struct Source {

@@ -18,16 +18,12 @@ pub struct Elf {
     pub machine: Machine,
     /// The loader that it names.
     pub interpreter: Option<PathBuf>,
-    /// Whether it has anything for a loader to do.
-    pub is_dynamic: bool,
     pub soname: Option<String>,
     pub needed: Vec<String>,
     pub rpath: Vec<String>,
     pub runpath: Vec<String>,
     /// It has a `SSL_CTX_new` of its own: it *is* a libssl, or carries one.
     pub defines_libssl: bool,
-    /// It calls `SSL_CTX_new` of somebody else.
-    pub uses_libssl: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -86,18 +82,12 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &[u8]) -> Option<Elf> {
             elf.interpreter = std::str::from_utf8(name).ok().map(PathBuf::from);
         }
         if let Ok(Some(entries)) = segment.dynamic(endian, data) {
-            elf.is_dynamic = true;
             read_dynamic::<H>(&mut elf, endian, data, segments, entries);
         }
     }
     if let Ok(file) = ElfFile::<H>::parse(data) {
-        for symbol in file.dynamic_symbols().filter(|s| s.name() == Ok("SSL_CTX_new")) {
-            if symbol.is_undefined() {
-                elf.uses_libssl = true;
-            } else {
-                elf.defines_libssl = true;
-            }
-        }
+        let mut own = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
+        elf.defines_libssl = own.any(|symbol| symbol.name() == Ok("SSL_CTX_new"));
     }
     Some(elf)
 }

@@ -16,6 +16,11 @@ impl Exit {
     /// Used wrongly: clap's own.
     pub const USAGE: Self = Self(2);
 
+    /// `state`: there is no such file.
+    pub const MISSING: Self = Self(3);
+    /// `state init`: there is one already.
+    pub const EXISTS: Self = Self(4);
+
     // `run` ends with the server's exit code, so what it says itself lies where `env`, `nohup` and shells say such
     // things: 127 and 126 mean the same everywhere, and what is ours comes below.
 

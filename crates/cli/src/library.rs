@@ -64,7 +64,12 @@ fn directories() -> Vec<PathBuf> {
     }
     dirs.extend(INSTALLED.map(PathBuf::from));
     let mut seen = Vec::new();
-    dirs.retain(|dir| !seen.contains(dir) && { seen.push(dir.clone()); true });
+    dirs.retain(|dir| {
+        !seen.contains(dir) && {
+            seen.push(dir.clone());
+            true
+        }
+    });
     dirs
 }
 

@@ -6,7 +6,8 @@
 //!
 //! The command uses the crates that the library is made of, never the library's C functions: it does not load OpenSSL.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
+#![deny(unsafe_code)]
 
 mod args;
 mod doctor;
@@ -32,9 +33,10 @@ use exit::Exit;
 
 /// Where the program starts, in place of Rust's own start-up code: that one has SIGPIPE ignored, and `run` is to hand
 /// signals over to the server as they were when it was called (systemd has SIGPIPE ignored, a shell has not).
-#[expect(unsafe_code, reason = "the only way to start without Rust's start-up code; the name is what C start-up calls")]
-#[unsafe(no_mangle)]
-extern "C" fn main(_argc: c_int, _argv: *const *const u8) -> c_int {
+#[cfg_attr(not(test), unsafe(export_name = "main"))]
+#[cfg_attr(not(test), expect(unsafe_code, reason = "without Rust's start-up code there is no other way to start"))]
+#[cfg_attr(test, expect(dead_code, reason = "a test has the harness's start-up code"))]
+extern "C" fn start(_argc: c_int, _argv: *const *const u8) -> c_int {
     let exit = match Cli::try_parse() {
         Ok(cli) => dispatch(cli.command),
         Err(refusal) => {

@@ -135,7 +135,8 @@ fn parse_environment(bytes: &[u8]) -> HashMap<OsString, OsString> {
 fn is_secure(auxv: &[u8]) -> bool {
     const AT_SECURE: usize = 23;
     const WORD: usize = size_of::<usize>();
-    let words: Vec<usize> = auxv.chunks_exact(WORD).filter_map(|w| Some(usize::from_ne_bytes(w.try_into().ok()?))).collect();
+    let words: Vec<usize> =
+        auxv.chunks_exact(WORD).filter_map(|w| Some(usize::from_ne_bytes(w.try_into().ok()?))).collect();
     words.chunks_exact(2).any(|pair| pair[0] == AT_SECURE && pair[1] != 0)
 }
 
@@ -145,7 +146,8 @@ mod tests {
 
     #[test]
     fn maps_are_files_each_once() {
-        let maps = b"55e0-55e1 r--p 00000000 fe:00 1  /usr/sbin/nginx\n55e1-55e2 r-xp 00001000 fe:00 1  /usr/sbin/nginx\n\
+        let maps =
+            b"55e0-55e1 r--p 00000000 fe:00 1  /usr/sbin/nginx\n55e1-55e2 r-xp 00001000 fe:00 1  /usr/sbin/nginx\n\
             7f00-7f01 r--p 00000000 fe:00 2  /usr/lib/libssl.so.3 (deleted)\n7ff0-7ff1 rw-p 0 00:00 0  [stack]\n";
         let files = parse_maps(maps);
         assert_eq!(files.len(), 2);

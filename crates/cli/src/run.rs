@@ -48,7 +48,8 @@ fn try_run(args: &args::Run) -> Result<Infallible, (Exit, String)> {
         prepare_state(file, &settings).map_err(with(Exit::STATE))?;
     }
     let preload = preload(library.elf.path.as_os_str(), env::var_os("LD_PRELOAD"));
-    let environment = env::vars_os().filter(|(name, _)| name != "LD_PRELOAD" && !wanted.iter().any(|(n, _)| **n == **name));
+    let environment =
+        env::vars_os().filter(|(name, _)| name != "LD_PRELOAD" && !wanted.iter().any(|(n, _)| **n == **name));
     let environment = environment.chain(wanted.iter().map(|(n, v)| (n.into(), v.clone())));
     let environment = environment.chain([("LD_PRELOAD".into(), preload)]);
     let why = execute(&command.path, &args.command, environment.collect());

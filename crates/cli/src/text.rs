@@ -1,6 +1,7 @@
 //! How things are written: errors, hex, times.
 
 use std::fmt::{self, Display};
+use std::fs;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -31,6 +32,26 @@ impl Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// A user's name, and number.
+pub fn user_name(uid: u32) -> String {
+    name_in("/etc/passwd", uid).map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
+}
+
+/// A group's name, and number.
+pub fn group_name(gid: u32) -> String {
+    name_in("/etc/group", gid).map_or_else(|| format!("gid {gid}"), |name| format!("{name} (gid {gid})"))
+}
+
+/// Only what is in the file: asking a directory server over the network is not worth a name.
+fn name_in(file: &str, id: u32) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    })
 }
 
 /// A time in Unix seconds as `2026-01-31 23:59:59 UTC`.

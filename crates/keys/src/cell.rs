@@ -25,6 +25,9 @@ pub(crate) trait Blank: Send + Sync + Sized + 'static {
 
 /// Places in a cell: the current value, the one being made, and some that slow readers still hold.
 const PLACES: usize = 6;
+/// How often the current place may be found without a value: each time another value must have become current in
+/// between, so more than once or twice says that our memory is a bad copy of another process's (see [`crate::fork`]).
+const MISSES: u32 = 1000;
 /// In [`Cell::current`]: there is no value.
 const NOWHERE: usize = usize::MAX;
 
@@ -47,19 +50,26 @@ enum State {
     /// Erased, if it ever was used.
     Empty,
     /// Holds a value that so many threads of that generation are reading.
-    Live { generation: u32, readers: u32 },
+    Live {
+        generation: u32,
+        readers: u32,
+        /// Another value is current: who finds no reader any more erases this one. Part of this word, because a place
+        /// that was looked up as "not current" may have become so again by the time it is erased.
+        old: bool,
+    },
     /// A thread of that generation is filling or erasing it.
     Taken { generation: u32 },
 }
 
 impl State {
     const TAKEN: u32 = u32::MAX;
+    const OLD: u32 = 1 << 31;
 
     fn pack(self) -> u64 {
         let (generation, low) = match self {
             // No generation is 0.
             Self::Empty => (0, 0),
-            Self::Live { generation, readers } => (generation, readers),
+            Self::Live { generation, readers, old } => (generation, readers | if old { Self::OLD } else { 0 }),
             Self::Taken { generation } => (generation, Self::TAKEN),
         };
         u64::from(generation) << 32 | u64::from(low)
@@ -69,7 +79,7 @@ impl State {
         match ((word >> 32) as u32, word as u32) {
             (0, _) => Self::Empty,
             (generation, Self::TAKEN) => Self::Taken { generation },
-            (generation, readers) => Self::Live { generation, readers },
+            (generation, low) => Self::Live { generation, readers: low & !Self::OLD, old: low & Self::OLD != 0 },
         }
     }
 }
@@ -87,12 +97,22 @@ impl<T> Place<T> {
         NonNull::new(self.value.load(SeqCst)).map(Region::of)
     }
 
-    /// Erases what is in it, if nobody reads it: a value without readers, or what a thread that is no more left behind.
+    /// Says that its value is not current any more. Only for who sets what is current.
+    fn set_old(&self) {
+        while let State::Live { generation, readers, old: false } = self.state() {
+            let live = |old| State::Live { generation, readers, old };
+            if self.change(live(false), live(true)) {
+                return;
+            }
+        }
+    }
+
+    /// Erases what is in it, if nobody reads it: an old value, or what a thread that is no more left behind.
     fn retire(&self, generation: u32) {
         let seen = self.state();
         let unused = match seen {
             State::Empty => false,
-            State::Live { generation: theirs, readers } => readers == 0 || theirs != generation,
+            State::Live { generation: theirs, readers, old } => old && (readers == 0 || theirs != generation),
             State::Taken { generation: theirs } => theirs != generation,
         };
         if unused && self.change(seen, State::Taken { generation }) {
@@ -123,20 +143,23 @@ impl<T: Blank> Cell<T> {
     /// The current value, for as long as the guard lives. A process must not fork and go on to use, in the child, a
     /// guard from before.
     pub(crate) fn read(&self, generation: u32) -> Option<Guard<'_, T>> {
-        loop {
+        let mut missed = 0;
+        while missed < MISSES {
             let at = self.current.load(SeqCst);
             let place = self.places.get(at)?;
             let seen = place.state();
-            let State::Live { generation: theirs, readers } = seen else {
-                // Retired since `current` was read, which therefore has moved on.
+            let State::Live { generation: theirs, readers, old } = seen else {
+                missed += 1;
                 continue;
             };
-            let before = if theirs == generation { readers } else { 0 };
-            if before < State::TAKEN - 1 && place.change(seen, State::Live { generation, readers: before + 1 }) {
+            // A value that became old since `current` was read is as good: the reader was here before.
+            let readers = if theirs == generation { readers } else { 0 };
+            if readers < State::OLD - 2 && place.change(seen, State::Live { generation, readers: readers + 1, old }) {
                 let value = NonNull::new(place.value.load(SeqCst))?;
                 return Some(Guard { cell: self, at, generation, value });
             }
         }
+        None
     }
 
     /// Makes a new value out of a blank one, in place, and puts it in force; the one before is erased as soon as nobody
@@ -165,12 +188,13 @@ impl<T: Blank> Cell<T> {
         self.sweep(generation);
     }
 
-    /// Erases all that is not current and that nobody reads, and what threads left behind that are no more.
+    /// Erases all that is not current and that nobody reads, and what threads left behind that are no more. For one
+    /// thread at a time, as [`Cell::replace`].
     pub(crate) fn sweep(&self, generation: u32) {
-        for (at, place) in self.places.iter().enumerate() {
-            if at != self.current.load(SeqCst) {
-                place.retire(generation);
-            }
+        let current = self.current.load(SeqCst);
+        for (_, place) in self.places.iter().enumerate().filter(|(at, _)| *at != current) {
+            place.set_old();
+            place.retire(generation);
         }
     }
 
@@ -215,7 +239,8 @@ impl<T> Taken<'_, T> {
     /// It holds a value now.
     fn keep(self) -> usize {
         let at = self.at;
-        self.place.state.store(State::Live { generation: self.generation, readers: 0 }.pack(), SeqCst);
+        let live = State::Live { generation: self.generation, readers: 0, old: false };
+        self.place.state.store(live.pack(), SeqCst);
         std::mem::forget(self);
         at
     }
@@ -247,19 +272,17 @@ impl<T> Deref for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         let place = &self.cell.places[self.at];
-        while let State::Live { generation, readers } = place.state() {
+        while let State::Live { generation, readers, old } = place.state() {
             if generation != self.generation {
                 // We are in a child of the process that began to read: that count is void.
                 return;
             }
-            let left = State::Live { generation, readers: readers - 1 };
-            if place.change(State::Live { generation, readers }, left) {
+            let live = |readers| State::Live { generation, readers, old };
+            if place.change(live(readers), live(readers.saturating_sub(1))) {
                 break;
             }
         }
-        if self.cell.current.load(SeqCst) != self.at {
-            place.retire(self.generation);
-        }
+        place.retire(self.generation);
     }
 }
 
@@ -375,6 +398,31 @@ mod tests {
         assert_eq!(get(&cell, HERE), Some(PLACES as u64));
         held.remove(0);
         assert!(set(&cell, HERE, 99));
+    }
+
+    #[test]
+    fn a_bad_copy_of_a_cell_is_no_hang() {
+        let cell = Cell::new();
+        assert!(set(&cell, HERE, 1));
+        cell.places[cell.current.load(SeqCst)].state.store(0, SeqCst);
+        assert!(get(&cell, CHILD).is_none());
+        cell.sweep(CHILD);
+        assert!(set(&cell, CHILD, 2) && get(&cell, CHILD) == Some(2));
+    }
+
+    #[test]
+    fn a_place_that_became_current_again_is_not_erased() {
+        let cell = Cell::new();
+        assert!(set(&cell, HERE, 1));
+        let reader = cell.read(HERE).unwrap();
+        let at = reader.at;
+        assert!(set(&cell, HERE, 2));
+        drop(reader);
+        // The same place again; whoever meant to erase the value from before finds another one.
+        assert!(set(&cell, HERE, 3));
+        assert_eq!(cell.current.load(SeqCst), at);
+        cell.places[at].retire(HERE);
+        assert_eq!(get(&cell, HERE), Some(3));
     }
 
     #[test]

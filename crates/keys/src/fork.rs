@@ -73,7 +73,7 @@ pub(crate) fn hold_forks_in_sections() {
         // If there is no memory for it, forks do not wait.
         // SAFETY: functions that may run before and after any fork: they use atomics and the clock. The C library
         // forgets them when it unloads the library that they are in (`__dso_handle`).
-        unsafe { libc::pthread_atfork(None, None, None) };
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), None) };
     }
 }
 

@@ -17,11 +17,6 @@ impl Lock {
         let taken = free && self.0.compare_exchange(owner, generation, Ordering::Acquire, Ordering::Relaxed).is_ok();
         taken.then(|| Held { lock: self, generation })
     }
-
-    /// Whether a thread of this process has it.
-    pub(crate) fn is_held(&self, generation: u32) -> bool {
-        self.0.load(Ordering::Relaxed) == generation
-    }
 }
 
 /// The lock, held.

@@ -430,7 +430,10 @@ mod tests {
         assert_eq!(settings, Settings { asks_for_times: true, ..Settings::default() });
         assert_eq!(lines.len(), bad.len());
         for ((name, value), line) in bad.iter().zip(&lines) {
-            assert!(line.starts_with(&format!("{name}={value} is not ")) && line.ends_with("default is used"), "{line}");
+            assert!(
+                line.starts_with(&format!("{name}={value} is not ")) && line.ends_with("default is used"),
+                "{line}"
+            );
         }
         for file in ["mode = ", "mode = 'on'", "nonsense = 1", "state = ['/a']", "[mode]\na = 1"] {
             let (settings, lines) = read(&[], Some(file));
@@ -454,7 +457,8 @@ mod tests {
         for (text, seconds) in good {
             assert_eq!(Duration::parse(text), Some(Duration(seconds)), "{text}");
         }
-        for bad in ["", "h", "1x", "1h30", "-1", "1.5h", " 1h", "1H", "99999999999999999999", "9999999999999999w", "1ħ"] {
+        for bad in ["", "h", "1x", "1h30", "-1", "1.5h", " 1h", "1H", "99999999999999999999", "9999999999999999w", "1ħ"]
+        {
             assert_eq!(Duration::parse(bad), None, "{bad}");
         }
         for (seconds, text) in [(0, "0s"), (5400, "1h30m"), (604_800, "7d"), (90_061, "1d1h1m1s")] {

@@ -97,10 +97,8 @@ fn server() -> Server {
     let file = dir.path().join("state");
     let start = clock::now();
     let chain = make_state(&file, start);
-    let mut process = Process::start(
-        "process_with_keys",
-        &[("FILE", file.to_str().unwrap()), ("START", &start.to_string())],
-    );
+    let mut process =
+        Process::start("process_with_keys", &[("FILE", file.to_str().unwrap()), ("START", &start.to_string())]);
     assert_eq!(process.hear(), "has rotated");
     Server { process, _dir: dir, file, chain, start }
 }

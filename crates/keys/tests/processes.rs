@@ -110,7 +110,7 @@ fn workers_agree_whenever_they_are_forked() {
 #[test]
 fn forking_at_any_moment_leaves_a_child_that_works() {
     // Beyond what the threads come to: each hour is a rotation.
-    const FAR: u64 = 1_000_000 * HOUR;
+    const FAR: u64 = 10_000_000 * HOUR;
     let store = Store::open(&settings(None));
     let start = clock::now();
     let stop = AtomicBool::new(false);

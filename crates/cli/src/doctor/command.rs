@@ -58,7 +58,10 @@ fn look(report: &mut Report, name: &OsStr, arguments: &[OsString]) -> (Outcome, 
     if let Some(file) = &settings.state
         && !keys::state_file(report, file, file, uid)
     {
-        return (Outcome::WillNot, "the state file is refused, so keys would be the process's own: see above".to_owned());
+        return (
+            Outcome::WillNot,
+            "the state file is refused, so keys would be the process's own: see above".to_owned(),
+        );
     }
     let (outcome, verdict) = linkage(report, &found, &library);
     if on || outcome != Outcome::WillHelp {
@@ -83,19 +86,26 @@ fn linkage(report: &mut Report, program: &Program, library: &Library) -> (Outcom
     if let Some(libssl) = all.iter().find(|l| is_libssl(&l.name)) {
         let path = libssl.elf.as_ref().map(|elf| elf.path.display().to_string()).unwrap_or_default();
         let crypto = all.iter().find(|l| l.name.starts_with("libcrypto.so")).and_then(|l| l.elf.as_ref());
-        let version = crypto.and_then(|elf| version::openssl(&elf.path)).unwrap_or_else(|| "unknown version".to_owned());
+        let version =
+            crypto.and_then(|elf| version::openssl(&elf.path)).unwrap_or_else(|| "unknown version".to_owned());
         report.fact("libssl", format_args!("{path}, {version}, needed by {}", libssl.needed_by.display()));
         return (Outcome::WillHelp, format!("{name} uses {}: start it with `ticketshim run`", libssl.name));
     }
     if program.elf.defines_libssl {
-        return (Outcome::WillNot, format!("{name} carries an OpenSSL inside: use a build that links libssl dynamically"));
+        return (
+            Outcome::WillNot,
+            format!("{name} carries an OpenSSL inside: use a build that links libssl dynamically"),
+        );
     }
     if let Some(plugin) = plugins::find(&program.elf.path) {
         let (path, theirs) = (plugin.path.display(), &plugin.libssl);
         report.fact("libssl", format_args!("{theirs}, not by the program itself but by {path}"));
         if *theirs != library.libssl {
             let ours = &library.libssl;
-            return (Outcome::WillNot, format!("{path} uses {theirs}, and the library is for {ours}: use the one for {theirs}"));
+            return (
+                Outcome::WillNot,
+                format!("{path} uses {theirs}, and the library is for {ours}: use the one for {theirs}"),
+            );
         }
         let verdict = format!("{name} loads libssl with a module: start it with `ticketshim run`");
         return (Outcome::WillHelp, verdict);

@@ -30,8 +30,10 @@ pub fn settings(report: &mut Report, settings: &Settings) -> bool {
         report.note(complaint);
     }
     if settings.bind == Bind::None {
-        report.note("bind none: a ticket of one virtual host opens at every other; where any of them asks for client \
-                     certificates, that is a way around them");
+        report.note(
+            "bind none: a ticket of one virtual host opens at every other; where any of them asks for client \
+                     certificates, that is a way around them",
+        );
     }
     settings.mode != Mode::Off
 }

@@ -44,7 +44,10 @@ fn look(report: &mut Report, process: &Process) -> (Outcome, String) {
     let Some(library) = process.libraries(LIBRARY).next() else {
         return without_library(report, process, &users);
     };
-    report.fact("library", format_args!("{}{}", library.path.display(), if library.is_deleted { " (replaced since)" } else { "" }));
+    report.fact(
+        "library",
+        format_args!("{}{}", library.path.display(), if library.is_deleted { " (replaced since)" } else { "" }),
+    );
     if library.is_deleted {
         report.note("libticketshim.so was replaced since the process started: restart it to use the new one");
     }
@@ -70,7 +73,10 @@ fn verdict(process: &Process, library: &Mapped, users: &[User], on: bool, state_
     };
     if !users.iter().any(|user| ours.as_deref() == Some(&user.libssl)) {
         let (theirs, by) = (&user.libssl, user.path.display());
-        return (Outcome::WillNot, format!("{by} uses {theirs}, and the library is for another one: use the build for {theirs}"));
+        return (
+            Outcome::WillNot,
+            format!("{by} uses {theirs}, and the library is for another one: use the build for {theirs}"),
+        );
     }
     if !on {
         return (Outcome::WillNot, "TICKETSHIM_MODE=off switches it off: remove that and restart".to_owned());
@@ -179,7 +185,9 @@ fn show_descendants(report: &mut Report, process: &Process) {
 fn settings_of(report: &mut Report, process: &Process) -> Option<Settings> {
     let file = fs::read_to_string(process.outside(Path::new(settings::FILE))).ok();
     if process.environment.is_empty() {
-        report.note("the process has overwritten its environment (with a title, as nginx does), so its settings cannot be seen");
+        report.note(
+            "the process has overwritten its environment (with a title, as nginx does), so its settings cannot be seen",
+        );
         file.as_ref()?;
     }
     Some(Settings::read(|name| process.variable(name).map(Into::into), file.as_deref()))

@@ -22,6 +22,8 @@ pub struct Plugin {
 
 /// The first module of a program that uses libssl.
 pub fn find(program: &Path) -> Option<Plugin> {
+    // `python3` is a link to `python3.11`.
+    let program = fs::canonicalize(program).unwrap_or_else(|_| program.to_path_buf());
     let name = program.file_name()?.to_str()?;
     let plain = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     let names = if plain == name || plain.is_empty() { vec![name] } else { vec![name, plain] };

@@ -23,9 +23,10 @@ impl Identity {
     /// the time of change differs.
     pub(crate) fn word(&self) -> u64 {
         // FNV-1a's step over words: only needs to tell apart what was not chosen to collide.
-        self.0.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, word| {
-            (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
-        }) | 1
+        self.0
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, word| (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29))
+            | 1
     }
 }
 

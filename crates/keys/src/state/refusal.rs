@@ -181,7 +181,10 @@ impl fmt::Display for Text<'_> {
                 write!(f, "{name} belongs to uid {uid}, who could change the keys: chown {} {name}", euid())
             }
             R::Mode(mode) => {
-                write!(f, "{name} is open to others (mode {mode:04o}): chmod 600 {name}, and if anybody may have read ")?;
+                write!(
+                    f,
+                    "{name} is open to others (mode {mode:04o}): chmod 600 {name}, and if anybody may have read "
+                )?;
                 write!(f, "it, `ticketshim state reseed {name}`")
             }
             R::GroupMode(mode) => write!(
@@ -218,7 +221,10 @@ impl fmt::Display for Text<'_> {
             ),
             R::Schedule => write!(f, "{name} has times that make no sense: `ticketshim state reseed {name}`"),
             R::Weak => {
-                write!(f, "{name} holds a constant or a pattern where random keys belong: `ticketshim state reseed {name}`")
+                write!(
+                    f,
+                    "{name} holds a constant or a pattern where random keys belong: `ticketshim state reseed {name}`"
+                )
             }
             R::FarAhead(days) => write!(
                 f,

@@ -115,7 +115,8 @@ impl Writer {
         } else {
             let _ = self.dir.unlink_at(&self.draft);
         }
-        let file = self.dir.open_at(&self.draft, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, 0o600)?;
+        let file =
+            self.dir.open_at(&self.draft, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, 0o600)?;
         step(Step::Made);
         let mode = like.map_or(0o600, |old| {
             let same_group = file.stat().is_some_and(|new| new.st_gid == old.st_gid);

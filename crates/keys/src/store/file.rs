@@ -59,7 +59,9 @@ impl Store {
         // Who starts later, or `ticketshim state advance`, does it if somebody else is writing now.
         let done = Writer::try_begin(file.path()).and_then(|w| state::advance_with(&w, file.path(), now, false));
         match done {
-            Ok(Advanced::From(from, to)) => log::info(format_args!("advanced the state file from epoch {from} to {to}")),
+            Ok(Advanced::From(from, to)) => {
+                log::info(format_args!("advanced the state file from epoch {from} to {to}"))
+            }
             Ok(Advanced::Current) => {}
             Err(refusal @ Refusal::FarAhead(_)) => self.refuse(file, refusal),
             Err(Refusal::Busy) => {}
@@ -110,7 +112,7 @@ impl Store {
     fn take_up(&self, fresh: &Fresh, now: u64, generation: u32) -> bool {
         let Some(_making) = self.try_making(generation) else { return false };
         let contents = &*fresh.contents;
-        if self.keys.read(generation).is_none() {
+        if !self.has_ring(generation) {
             let known = self.seed.read(generation).is_some_and(|seed| seed.id == contents.id);
             if known || !self.in_use.load(Relaxed) {
                 // The same chain may have been advanced on disk by a host whose clock is ahead: ours is as good.

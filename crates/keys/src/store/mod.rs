@@ -81,7 +81,8 @@ struct Keys {
 
 impl Blank for Keys {
     fn blank() -> &'static Self {
-        static BLANK: Keys = Keys { ring: Ring::empty(NO_SCHEDULE), id: ChainId([0; 16]), due: u64::MAX, from: 0, digest: [0; 32] };
+        static BLANK: Keys =
+            Keys { ring: Ring::empty(NO_SCHEDULE), id: ChainId([0; 16]), due: u64::MAX, from: 0, digest: [0; 32] };
         &BLANK
     }
 }
@@ -221,31 +222,31 @@ impl Store {
     #[cold]
     fn attend(&self, now: u64, generation: u32) -> Option<Reading<'_>> {
         sys::as_a_guest(|| {
-            self.maintain(now, generation);
+            let started = Instant::now();
+            // Only for the first ring is it worth to wait.
+            while !self.maintain(now, generation) && !self.has_ring(generation) && started.elapsed() < FIRST_RING {
+                std::thread::yield_now();
+            }
             if let Some(file) = &self.file {
                 self.follow(file, now, generation);
             }
         });
-        let started = Instant::now();
-        loop {
-            let keys = self.keys.read(generation);
-            let wait = keys.is_none() && self.making.is_held(generation) && started.elapsed() < FIRST_RING;
-            if !wait {
-                return keys.map(Reading);
-            }
-            std::thread::yield_now();
-        }
+        self.keys.read(generation).map(Reading)
     }
 
-    /// Brings the ring up to `now`, unless another thread is at it.
-    fn maintain(&self, now: u64, generation: u32) {
-        let Some(_making) = self.try_making(generation) else { return };
+    fn has_ring(&self, generation: u32) -> bool {
+        self.keys.read(generation).is_some()
+    }
+
+    /// Brings the ring up to `now`. False if that has to be left to another thread, which is at it or is forking.
+    fn maintain(&self, now: u64, generation: u32) -> bool {
+        let Some(_making) = self.try_making(generation) else { return false };
         if self.settled.swap(generation, Relaxed) != generation {
             self.settle(generation);
         }
         let Some(old) = self.keys.read(generation) else {
             self.start(now, generation);
-            return;
+            return true;
         };
         if now < old.from && self.behind.swap(now / MINUTE, Relaxed) != now / MINUTE {
             self.fall_back(&old, now, generation);
@@ -257,6 +258,7 @@ impl Store {
         }
         drop(old);
         self.keys.sweep(generation);
+        true
     }
 
     /// In a child that runs our code for the first time. With `making` held.
@@ -264,7 +266,9 @@ impl Store {
         self.keys.lock();
         self.seed.lock();
         // Made by a bare clone(2) while another thread was changing the keys (see `fork`): better other keys than half.
-        if self.keys.read(generation).is_some_and(|keys| keys.ring.digest() != keys.digest) {
+        let keys_are_whole = self.keys.read(generation).is_some_and(|keys| keys.ring.digest() == keys.digest);
+        let seed_is_whole = self.seed.read(generation).is_some_and(|seed| !seed.chain.is_weak());
+        if !keys_are_whole && !seed_is_whole {
             self.keys.clear(generation);
             self.first_seed();
         }
@@ -279,7 +283,7 @@ impl Store {
 
     /// Makes the first ring, and erases the seed. With `making` held.
     fn start(&self, now: u64, generation: u32) {
-        if self.seed.read(generation).is_none_or(|seed| seed.chain.is_weak()) {
+        if self.seed.read(generation).is_none() {
             self.draw_seed(now);
         }
         let Some(seed) = self.seed.read(generation) else { return };

@@ -217,7 +217,10 @@ fn a_refused_file_at_the_start_is_mended_later() {
     assert_ne!(name(&store, NOW + 1), meanwhile);
     assert!(opens(&store, &meanwhile, NOW + 1), "tickets of the time in between still open");
     assert_eq!((store.status().from_file, store.status().refusal), (true, None));
-    assert_eq!(host.keys(NOW + 1).iter().map(|k| k.name).find(|n| *n == name(&store, NOW + 1)), Some(name(&store, NOW + 1)));
+    assert_eq!(
+        host.keys(NOW + 1).iter().map(|k| k.name).find(|n| *n == name(&store, NOW + 1)),
+        Some(name(&store, NOW + 1))
+    );
 }
 
 #[test]

@@ -60,9 +60,8 @@ pub(crate) fn is_local_socket(fd: libc::c_int) -> bool {
     let mut domain: libc::c_int = 0;
     let mut len = size_of_val(&domain) as libc::socklen_t;
     // SAFETY: room for an int, and its size.
-    let result = unsafe {
-        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, ptr::from_mut(&mut domain).cast(), &mut len)
-    };
+    let result =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, ptr::from_mut(&mut domain).cast(), &mut len) };
     result == 0 && domain == libc::AF_UNIX
 }
 

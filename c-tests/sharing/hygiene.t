@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# No key in a core dump, no salt twice.
+. "$(dirname "$0")/lib.sh"
+command -v gcore >/dev/null || bail "no gcore (Debian: gdb)"
+command -v python3 >/dev/null || bail "no python3"
+
+# no_key PID NAME DESCRIPTION: of the secrets in $work/NAME.secrets none is in a core dump of that process.
+no_key() {
+    gcore -o "$work/$2" "$1" >"$work/$2.gcore" 2>&1 || { sed 's/^/# /' "$work/$2.gcore"; ok 1 "gcore"; return; }
+    is "$("$here/programs/secrets.py" find "$work/$2.$1" <"$work/$2.secrets" | tr '\n' ' ')" "$4" "$3"
+    # A dump that has nothing in it shows nothing: the certificate is in it, and what the control put there.
+    local certificate
+    certificate=$(openssl x509 -in "$work/cert.pem" -outform DER | od -An -tx1 -v | tr -d ' \n')
+    is "$(echo "certificate ${certificate:0:64}" | "$here/programs/secrets.py" find "$work/$2.$1")" certificate "… which has what the server needs"
+    rm -f "$work/$2.$1"
+}
+
+# ---- a real server, and a file that is known ------------------------------------------------
+
+mkdir -m 700 "$work/known" && file=$work/known/state
+"$command" state init --rotate 1h --accept 3h "$file" >"$work/init.out" 2>&1 || sed 's/^/# /' "$work/init.out"
+cp "$file" "$work/known/copy"
+s_server() { # s_server NAME [NAME=value…]: sets $port and $pid
+    local i
+    for i in 1 2 3 4 5; do
+        port=$((20000 + RANDOM % 20000))
+        env "LD_PRELOAD=$lib" "${@:2}" openssl s_server -accept "127.0.0.1:$port" -cert "$work/cert.pem" \
+            -key "$work/key.pem" -rev -no_cache -id_prefix ts >"$work/$1.out" 2>"$work/$1.err" </dev/null &
+        pid=$!
+        for _ in {1..100}; do
+            grep -q ACCEPT "$work/$1.out" && started+=("$pid") && return
+            kill -0 $pid 2>/dev/null || break
+            sleep 0.05
+        done
+        kill $pid 2>/dev/null
+    done
+    bail "s_server did not start: $(cat "$work/$1.err")"
+}
+s_server known "TICKETSHIM_STATE=$file"
+get "$port" known
+is "$(fate "$port" known)" "$both" "openssl s_server under the library resumes"
+"$here/programs/secrets.py" keys "$work/known/copy" "$(date +%s)" >"$work/all.secrets"
+name=$(sed -n 's/^name.* //p' "$work/all.secrets")
+shake "$port" 1.3
+[[ $name == *$key* ]]; ok $? "its key names are those that the file leads to, computed independently"
+grep -v '^name' "$work/all.secrets" >"$work/known.secrets"
+[ "$(wc -l <"$work/known.secrets")" -ge 12 ]; ok $? "links, eras, MAC keys and roots are looked for ($(wc -l <"$work/known.secrets") values)"
+no_key "$pid" known "none of them is in a core dump of it" ""
+
+# ---- keys of a process's own ---------------------------------------------------------------------
+
+s_server own
+get "$port" own
+is "$(fate "$port" own)" "$both" "openssl s_server with keys of its own resumes"
+"$here/programs/secrets.py" live "$pid" "$(ticket own 1.3)" >"$work/own.secrets"
+like "$(cut -d' ' -f1 "$work/own.secrets" | sort -u | tr '\n' ' ')" "*mac*" "its MAC key is in memory that is not dumped, and fits the ticket"
+[ "$(wc -l <"$work/own.secrets")" -ge 2 ]; ok $? "… with the root beside it"
+no_key "$pid" own "neither is in a core dump of it" ""
+
+# ---- the search finds what is there -----------------------------------------------------------------
+
+# A process that does what a careless library would: it keeps the file's bytes in ordinary memory.
+(exec python3 -c '
+import sys, time
+kept = open(sys.argv[1], "rb").read()
+print("ready", flush=True)
+time.sleep(60)' "$work/known/copy") >"$work/control.out" &
+control=$!
+started+=("$control")
+for _ in {1..100}; do [ -s "$work/control.out" ] && break; sleep 0.05; done
+gcore -o "$work/control" "$control" >"$work/null" 2>&1
+"$here/programs/secrets.py" find "$work/control.$control" <"$work/known.secrets" >"$work/control.found"
+is "$(sed 's/\[.*//' "$work/control.found" | tr '\n' ' ')" "link era " \
+    "control: in a process that keeps the file's bytes they are found"
+rm -f "$work/control.$control"
+
+# ---- salts --------------------------------------------------------------------------------------------
+
+# Half of the workers are forked before the first ticket, half after it.
+server salts -- workers=4
+all=("${ports[@]}")
+master=$port
+get "$master" first
+for _ in 1 2 3 4; do worker "$master" && all+=("$port"); done
+each=${TS_TICKETS:-2500}
+for i in "${!all[@]}"; do
+    "$bin/client" "${all[i]}" 1.3 "tickets=$each" >"$work/salts.$i" &
+    clients[i]=$!
+done
+wait "${clients[@]}"
+cat "$work"/salts.? >"$work/salts"
+is "$(grep -cE '^[0-9a-f]{32}$' "$work/salts")" $((8 * (each + 2))) "$((8 * (each + 2))) tickets of 8 workers"
+is "$(sort -u "$work/salts" | wc -l)" $((8 * (each + 2))) "… with as many salts"
+is "$(cut -c1-24 "$work/salts" | sort -u | wc -l)" 8 "… of 8 instances"
+is "$(counter "${all[7]}" failures)" 0 "… and no failure"
+finished

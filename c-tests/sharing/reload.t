@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# A state file that is replaced: another chain is taken up, a bad file is not.
+. "$(dirname "$0")/lib.sh"
+
+# server_on NAME [OPTION…]: a server with three processes on a state file of its own, $file.
+server_on() {
+    local name=$1
+    shift
+    mkdir -m 700 "$work/$name" && file=$work/$name/state
+    server "$name" "TICKETSHIM_STATE=$file" TICKETSHIM_LOG=info -- workers=2 timeout=43200 "$@"
+    all=("$port" "${ports[@]}")
+}
+# moved: how many seconds it takes until every process seals under another key than $key; "never" after 5.
+moved() {
+    local old=$key p start=$EPOCHREALTIME left=("${all[@]}") still
+    while [ ${#left[@]} -gt 0 ]; do
+        still=()
+        for p in "${left[@]}"; do
+            shake "$p" 1.3
+            [ "$key" != "$old" ] || still+=("$p")
+        done
+        left=(${still[@]+"${still[@]}"})
+        took=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }')
+        awk -v t="$took" 'BEGIN { exit t > 5 }' || { took=never; break; }
+    done
+}
+# What a test writes beside the file and renames, as whoever distributes the file does.
+install_file() { mv -fT "$file.next" "$file"; }
+fates() { # fates NAME: of those tickets, in every process
+    local p
+    for p in "${all[@]}"; do fate "$p" "$1"; done | sort -u
+}
+
+# ---- re-seeded ------------------------------------------------------------------------
+
+server_on reseed
+get "$port" old
+shake "$port" 1.3
+"$command" state reseed "$file" >"$work/reseed.out" 2>&1 || sed 's/^/# /' "$work/reseed.out"
+moved
+awk -v t="$took" 'BEGIN { exit !(t + 0 == t && t <= 1.5) }'
+ok $? "a re-seeded file is in force in three running processes within a second"
+echo "# it took $took s"
+is "$(fates old)" "$both" "tickets under the old chain still open, in all of them"
+shake "$port" 1.2 "offer=$(ticket old 1.2)"
+is "$got, $tickets" "resumed, 1" "… and are renewed in TLS 1.2"
+get "$port" new
+is "$(fates new)" "$both" "the processes share the new chain"
+is "$(log_of reseed 'another chain')" 3 "each says so in a line where TICKETSHIM_LOG=info"
+server restarted "TICKETSHIM_STATE=$file"
+is "$(fate "$port" new)" "$both" "a process started now has the new chain"
+is "$(fate "$port" old)" "$neither" "… and not the old one"
+stop "$pid"
+set_clock reseed "+$((13 * 3600))"
+is "$(fates old)" "$neither" "when the window of the old chain is over its tickets open nowhere"
+get "${all[0]}" later
+is "$(fates later)" "$both" "… and the new chain is shared on"
+
+# ---- refused --------------------------------------------------------------------------
+
+server_on bad
+get "$port" old
+cp -p "$file" "$work/good"
+truncated() { head -c 100 "$work/good" >"$file.next" && chmod 600 "$file.next"; }
+flipped() { { head -c 60 "$work/good"; printf '\377\377'; tail -c +63 "$work/good"; } >"$file.next" && chmod 600 "$file.next"; }
+open_to_all() { "$command" state init "$file.next" >"$work/null" && chmod 644 "$file.next"; }
+fifo() { mkfifo -m 600 "$file.next"; }
+directory() { rm -f "$file" && mkdir -m 700 "$file.next"; }
+symlink() { rm -rf "$file" && cp -p "$work/good" "$work/bad/elsewhere" && ln -s elsewhere "$file.next"; }
+empty() { (umask 077 && : >"$file.next"); }
+foreign() { (umask 077 && head -c 80 /dev/urandom >"$file.next"); }
+weak() { # zeros where secrets belong, and a checksum that fits
+    (umask 077 && { head -c 56 "$work/good"; head -c 64 /dev/zero; } >"$file.next")
+    openssl dgst -sha256 -binary "$file.next" >"$work/sum" && cat "$work/sum" >>"$file.next"
+}
+for bad in truncated flipped open_to_all fifo directory symlink empty foreign weak; do
+    lines=$(log_of bad 'refused')
+    $bad && install_file
+    sleep 1.1
+    is "$(fates old)" "$both" "replaced by a bad file ($bad): the old keys stay"
+    sleep 1.1
+    get "$port" same
+    is "$(fates same)" "$both" "… and are shared, as before"
+    is "$(($(log_of bad 'refused') - lines))" 3 "… each of three processes says so in one line"
+    echo "# $(tail -n 1 "$work/bad.err")"
+    rm -rf "$file"
+    cp -p "$work/good" "$file.next" && install_file
+    sleep 1.1
+    fates old >"$work/null"
+done
+like "$(counter "$port" state_refusals)" "[9 ]*" "every refusal is counted"
+rm -f "$file"
+sleep 1.1
+is "$(fates old)" "$both" "removed: the old keys stay"
+[ ! -e "$file" ]; ok $? "… and nobody makes another file"
+cp -p "$work/good" "$file"
+"$command" state reseed "$file" >"$work/reseed.out" 2>&1
+shake "$port" 1.3
+moved
+[ "$took" != never ]; ok $? "a good file after all these is taken up"
+
+# ---- a file that was bad from the start ------------------------------------------------------
+
+mkdir -m 700 "$work/late" && file=$work/late/state
+cp "$work/good" "$file" && chmod 644 "$file"
+server late "TICKETSHIM_STATE=$file" -- workers=1
+all=("$port" "${ports[@]}")
+get "$port" before
+is "$(fates before)" "$both" "a server that starts with a file that is refused has keys of its own, shared by its workers"
+is "$(log_of late)" 1 "… and says so once"
+chmod 600 "$file"
+shake "$port" 1.3
+moved
+[ "$took" != never ]; ok $? "when the file is put right, it is taken up"
+is "$(fates before)" "$both" "… and what was sealed before still opens"
+get "$port" after
+server late-other "TICKETSHIM_STATE=$file"
+is "$(fate "$port" after)" "$both" "… and another server on the file agrees"
+finished

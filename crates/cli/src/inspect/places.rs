@@ -1,0 +1,132 @@
+//! The places that a ticket may have been sealed for, as far as they are known: each combination of what was given, and
+//! of what was not given all that is usual.
+
+use std::fmt;
+
+use ticketshim_core::Binding;
+use ticketshim_core::binding::{Context, Family, Protocol, Server, public_key_digest};
+
+use super::certificate;
+use super::input::{Given, hostname};
+use super::{from_hex, hex_and_text};
+use crate::args;
+
+/// A place, in words and as a binding.
+pub struct Place {
+    pub binding: Binding,
+    pub protocol: Protocol,
+    pub server: String,
+    pub context: Option<String>,
+    pub bind: &'static str,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", protocol_name(self.protocol), self.server)?;
+        self.context.iter().try_for_each(|context| write!(f, ", {context}"))?;
+        write!(f, " (bind {})", self.bind)
+    }
+}
+
+/// All that are worth a try.
+pub fn candidates(args: &args::Inspect, given: &Given) -> Result<Vec<Place>, String> {
+    let names = names(args, given);
+    let keys = match &args.cert {
+        Some(file) => certificate::read(file)?.into_iter().take(1).map(|c| public_key_digest(&c.key)).collect(),
+        None => Vec::new(),
+    };
+    let mut servers: Vec<(Server<'_>, String)> = Vec::new();
+    servers.extend(
+        names.iter().map(|name| (Server::Name(name), format!("server name {}", String::from_utf8_lossy(name)))),
+    );
+    servers
+        .extend(keys.iter().map(|key| (Server::PublicKey(*key), "no server name, that certificate's key".to_owned())));
+    servers.push((Server::Unnamed, "no server name and no certificate".to_owned()));
+    let contexts = contexts(args)?;
+    let mut places = Vec::new();
+    for protocol in protocols(given) {
+        for (server, words) in &servers {
+            for (context, in_words) in &contexts {
+                let binding = Binding::new(protocol, *server, Some(context));
+                let context = Some(in_words.clone());
+                places.push(Place { binding, protocol, server: words.clone(), context, bind: "strict" });
+            }
+            let binding = Binding::new(protocol, *server, None);
+            places.push(Place { binding, protocol, server: words.clone(), context: None, bind: "sni" });
+        }
+        let binding = Binding::new(protocol, Server::Unnamed, None);
+        places.push(Place { binding, protocol, server: "any server".to_owned(), context: None, bind: "none" });
+    }
+    Ok(places)
+}
+
+/// As it was asked for, byte for byte: the option's, else the session's.
+fn names(args: &args::Inspect, given: &Given) -> Vec<Vec<u8>> {
+    match &args.sni {
+        Some(name) => vec![name.clone().into_bytes()],
+        None => given.session().and_then(|session| hostname(&session)).map(<[u8]>::to_vec).into_iter().collect(),
+    }
+}
+
+fn protocols(given: &Given) -> Vec<Protocol> {
+    let versions = match given.session() {
+        Some(session) => vec![session.protocol],
+        None => vec![0x0304, 0x0303, 0xfefd, 0x0302, 0x0301, 0xfeff],
+    };
+    let family = |version: u16| if version >> 8 == 0xfe { Family::Dtls } else { Family::Tls };
+    versions.into_iter().map(|version| Protocol { family: family(version), version }).collect()
+}
+
+type Digest = ticketshim_core::binding::ContextDigest;
+/// Names in DER.
+type Names<'a> = &'a [&'a [u8]];
+
+fn contexts(args: &args::Inspect) -> Result<Vec<(Digest, String)>, String> {
+    let id = args.sid_ctx.as_deref().map(|text| from_hex(text, "--sid-ctx")).transpose()?.unwrap_or_default();
+    let id_in_words = if id.is_empty() {
+        "no session id context".to_owned()
+    } else {
+        format!("session id context {}", hex_and_text(&id))
+    };
+    let modes: Vec<u32> = args.verify_mode.map_or_else(|| (0..8).collect(), |mode| vec![mode]);
+    let names = client_ca_names(args)?;
+    let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+    // Which of libssl's two lists a server fills is its own affair.
+    let lists: &[(Names<'_>, Names<'_>)] =
+        if names.is_empty() { &[(&[], &[])] } else { &[(&names, &[]), (&[], &names), (&names, &names)] };
+    let mut all = Vec::new();
+    for verify_mode in modes {
+        for (client_ca_names, ca_names) in lists {
+            let context = Context { session_id_context: &id, verify_mode, client_ca_names, ca_names, id: &[] };
+            let cas = if names.is_empty() { String::new() } else { format!(", {} client CAs", names.len()) };
+            all.push((context.digest(), format!("{id_in_words}, verify mode {verify_mode}{cas}")));
+        }
+    }
+    Ok(all)
+}
+
+/// In the order of the files, each once, as SSL_load_client_CA_file(3) does it.
+fn client_ca_names(args: &args::Inspect) -> Result<Vec<Vec<u8>>, String> {
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    for file in &args.client_ca {
+        for certificate in certificate::read(file)? {
+            if !names.contains(&certificate.subject) {
+                names.push(certificate.subject);
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// A protocol's version in words.
+pub fn protocol_name(protocol: Protocol) -> String {
+    match protocol.version {
+        0x0304 => "TLS 1.3".to_owned(),
+        0x0303 => "TLS 1.2".to_owned(),
+        0x0302 => "TLS 1.1".to_owned(),
+        0x0301 => "TLS 1.0".to_owned(),
+        0xfefd => "DTLS 1.2".to_owned(),
+        0xfeff => "DTLS 1.0".to_owned(),
+        other => format!("protocol version {other:04x}"),
+    }
+}

@@ -1,3 +1,0 @@
-use crate::args;
-use crate::exit::Exit;
-pub fn stats(_args: &args::Stats) -> Exit { Exit::TROUBLE }

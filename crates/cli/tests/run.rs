@@ -1,0 +1,163 @@
+//! `ticketshim run`: what it sets, and every way it refuses.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{compile, gave, library, run, ticketshim, write_script};
+use tempfile::tempdir;
+
+const PROGRAM: &str = "int main(void) { return 0; }";
+
+fn refused(arguments: &[&str], code: i32, text: &str) {
+    let gave = run(arguments);
+    assert_eq!(gave.code, code, "{arguments:?}: {}", gave.err);
+    assert!(gave.err.starts_with("ticketshim: ") && gave.err.contains(text), "{arguments:?}: {}", gave.err);
+    assert_eq!(gave.out, "");
+}
+
+#[test]
+fn sets_the_environment_and_executes_in_place() {
+    let Some(library) = library() else { return };
+    let dir = tempdir().unwrap();
+    let state = dir.path().join("state");
+    let mut command = ticketshim();
+    command.args(["run", "--state", state.to_str().unwrap(), "--bind", "sni", "--rotate", "90m", "--", "sh", "-c"]);
+    command.arg("echo $$ \"$LD_PRELOAD\" $TICKETSHIM_STATE $TICKETSHIM_BIND $TICKETSHIM_ROTATE $KEPT; exit 7");
+    command.env("LD_PRELOAD", "/nonexistent/other.so").env("KEPT", "kept").stdout(Stdio::piped());
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let gave = gave(child.wait_with_output().unwrap());
+    let expected = format!(
+        "{pid} {}:/nonexistent/other.so {} sni 90m kept\n",
+        library.display(),
+        state.canonicalize().unwrap().display()
+    );
+    assert_eq!((gave.out, gave.code), (expected, 7), "{}", gave.err);
+    assert_eq!(fs::metadata(&state).unwrap().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn signals_are_handed_over_as_they_were() {
+    if library().is_none() {
+        return;
+    }
+    // Ignored signals are inherited over exec: bit 13 is SIGPIPE.
+    for (trap, ignored) in [("trap '' PIPE;", true), ("", false)] {
+        let mut command = std::process::Command::new("sh");
+        let run = format!("{trap} exec {} run -- grep SigIgn /proc/self/status", env!("CARGO_BIN_EXE_ticketshim"));
+        // Rust's own start-up has it ignored, and std gives children the default.
+        command.args(["-c", &run]).env("TICKETSHIM_LIB", library().unwrap());
+        let gave = gave(command.output().unwrap());
+        let mask = u64::from_str_radix(gave.out.trim().rsplit('\t').next().unwrap(), 16).unwrap();
+        assert_eq!(mask >> 12 & 1 == 1, ignored, "{trap}: {}{}", gave.out, gave.err);
+    }
+}
+
+#[test]
+fn commands_that_cannot_be_run() {
+    if library().is_none() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    refused(&["run", "--", "no-such-command-anywhere"], 127, "command not found");
+    refused(&["run", "--", "/no/such/file"], 127, "command not found");
+    refused(&["run", "--", "/"], 126, "directory");
+    refused(&["run", "--", &write_script(&dir, "plain", "x", 0o644)], 126, "permission denied");
+    refused(
+        &["run", "--", &write_script(&dir, "lost", "#!/no/such/interpreter\n", 0o755)],
+        127,
+        "/no/such/interpreter",
+    );
+    let ring = dir.path().join("ring").to_str().unwrap().to_owned();
+    write_script(&dir, "ring", &format!("#!{ring}\n"), 0o755);
+    refused(&["run", "--", &ring], 126, "too many scripts");
+}
+
+#[test]
+fn scripts_are_followed() {
+    if library().is_none() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    for text in ["#!/bin/sh\necho \"$1\"\n", "#!/usr/bin/env -S sh\necho \"$1\"\n", "echo \"$1\"\n"] {
+        let script = write_script(&dir, "script", text, 0o755);
+        let gave = run(&["run", "--", &script, "an argument"]);
+        assert_eq!((gave.out.as_str(), gave.code), ("an argument\n", 0), "{text}: {}", gave.err);
+    }
+    let Some(still) = compile(&dir, "still", PROGRAM, &["-static"]) else { return };
+    let script = write_script(&dir, "to-static", &format!("#!{}\n", still.display()), 0o755);
+    refused(&["run", "--", &script], 123, "linked statically");
+}
+
+#[test]
+fn programs_that_cannot_be_helped() {
+    if library().is_none() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    if let Some(program) = compile(&dir, "static", PROGRAM, &["-static"]) {
+        refused(&["run", "--", program.to_str().unwrap()], 123, "linked statically");
+    }
+    if let Some(program) = compile(&dir, "musl", PROGRAM, &["-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1"]) {
+        refused(&["run", "--", program.to_str().unwrap()], 120, "another machine or C library");
+    }
+    let (here, at) = (format!("-L{}", dir.path().display()), format!("-Wl,-rpath,{}", dir.path().display()));
+    let fake = compile(
+        &dir,
+        "libssl.so.1.1",
+        "int SSL_new(void) { return 0; }",
+        &["-shared", "-fPIC", "-Wl,-soname,libssl.so.1.1"],
+    );
+    // Not asked for by the program itself, but by a library that it needs.
+    let between =
+        ["-shared", "-fPIC", "-Wl,-soname,libbetween.so", &here, "-l:libssl.so.1.1", &at, "-Wl,--no-as-needed"];
+    let between = fake
+        .and_then(|_| compile(&dir, "libbetween.so", "int SSL_new(void); int f(void) { return SSL_new(); }", &between));
+    let program = "int f(void); int main(void) { return f(); }";
+    let program = between.and_then(|_| compile(&dir, "old", program, &[&here, "-lbetween", &at]));
+    if let Some(program) = program {
+        let path = program.to_str().unwrap();
+        refused(&["run", "--", path], 121, "uses libssl.so.1.1");
+        let gave = run(&["run", "--", path]);
+        assert!(gave.err.contains("libbetween.so asks for it") && gave.err.contains("libssl.so.3"), "{}", gave.err);
+    }
+}
+
+#[test]
+fn programs_with_more_rights_than_their_caller() {
+    if library().is_none() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    let copy = dir.path().join("set-id");
+    fs::copy("/bin/true", &copy).unwrap();
+    // As root, a file of somebody else; as anybody else, one of root's that every system has.
+    let path = if chown(&copy, Some(1), Some(1)).is_ok() { copy.as_path() } else { Path::new("/bin/su") };
+    if path == copy {
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).unwrap();
+    }
+    refused(&["run", "--", path.to_str().unwrap()], 122, "set-user-ID");
+}
+
+#[test]
+fn settings_and_state_files_that_make_no_sense() {
+    if library().is_none() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    refused(&["run", "--rotate", "soon", "--", "true"], 125, "TICKETSHIM_ROTATE=soon");
+    refused(&["run", "--state", "/no/such/dir/state", "--", "true"], 124, "install -d");
+    let open = write_script(&dir, "open", "x", 0o644);
+    refused(&["run", "--state", &open, "--", "true"], 124, "state file refused");
+    assert_eq!(run(&["run", "--bind", "wrong", "--", "true"]).code, 2);
+    let gave =
+        gave(ticketshim().env("TICKETSHIM_LIB", "/no/such/lib.so").args(["run", "--", "true"]).output().unwrap());
+    assert_eq!(gave.code, 125, "{}", gave.err);
+    let gave =
+        common::gave(ticketshim().env("TICKETSHIM_LIB", "/bin/true").args(["run", "--", "true"]).output().unwrap());
+    assert!(gave.code == 125 && gave.err.contains("not libticketshim.so"), "{}", gave.err);
+}

@@ -1,0 +1,101 @@
+//! `ticketshim state`.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Stdio;
+
+use common::{Gave, gave, run, ticketshim};
+use tempfile::tempdir;
+
+const SEED: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+fn with_stdin(arguments: &[&str], input: &[u8]) -> Gave {
+    let mut child = ticketshim()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    gave(child.wait_with_output().unwrap())
+}
+
+fn chain(file: &str) -> String {
+    let gave = run(&["state", "show", file]);
+    let line = gave.out.lines().find(|line| line.starts_with("chain:")).map(str::to_owned);
+    line.unwrap_or_else(|| panic!("{}", gave.err))
+}
+
+#[test]
+fn init_show_advance_reseed() {
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("state").to_str().unwrap().to_owned();
+    assert_eq!(run(&["state", "show", &file]).code, 3);
+    let made = run(&["state", "init", &file, "--rotate", "30m", "--accept", "6h"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
+    assert_eq!(run(&["state", "init", &file]).code, 4);
+
+    let shown = run(&["state", "show", &file]);
+    for text in ["every 30m", "for 6h", "mode 0600", "in use"] {
+        assert!(shown.out.contains(text), "{text}: {}", shown.out);
+    }
+    let json = run(&["state", "show", "--json", &file]).out;
+    assert!(json.contains("\"rotate_seconds\": 1800") && json.contains("\"seals\": true"), "{json}");
+    // No secret of the file is shown, in hex or base64.
+    let bytes = fs::read(&file).unwrap();
+    for part in [&bytes[56..88], &bytes[88..120]] {
+        let hex: String = part.iter().map(|b| format!("{b:02x}")).collect();
+        assert!(!shown.out.contains(&hex[..16]) && !json.contains(&hex[..16]));
+    }
+
+    assert!(run(&["state", "advance", &file]).out.contains("nothing to erase"));
+    assert_eq!(run(&["state", "advance", "--quiet", &file]).out, "");
+    let before = chain(&file);
+    assert_eq!(run(&["state", "reseed", &file]).code, 0);
+    assert_ne!(chain(&file), before);
+    // What was not asked for stays.
+    assert!(run(&["state", "show", &file]).out.contains("every 30m"));
+
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = run(&["state", "show", &file]);
+    assert!(refused.code == 1 && refused.err.contains("chmod 600"), "{}", refused.err);
+}
+
+#[test]
+fn seeds_give_everybody_the_same_chain() {
+    let dir = tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (hex, env, raw, copy) = (path("hex"), path("env"), path("raw"), path("copy"));
+    let bytes: Vec<u8> = (0..64).step_by(2).map(|i| u8::from_str_radix(&SEED[i..i + 2], 16).unwrap()).collect();
+    assert_eq!(with_stdin(&["state", "init", &hex, "--from-stdin"], format!("{SEED}\n").as_bytes()).code, 0);
+    assert_eq!(with_stdin(&["state", "init", &raw, "--from-stdin"], &bytes).code, 0);
+    let from_env =
+        gave(ticketshim().env("SEED", SEED).args(["state", "init", &env, "--hex-env", "SEED"]).output().unwrap());
+    assert_eq!(from_env.code, 0, "{}", from_env.err);
+    assert_eq!(with_stdin(&["state", "init", &copy, "--from-stdin"], &fs::read(&hex).unwrap()).code, 0);
+    assert_eq!(chain(&hex), chain(&env));
+    assert_eq!(chain(&hex), chain(&raw));
+    assert_eq!(fs::read(&hex).unwrap(), fs::read(&copy).unwrap());
+}
+
+#[test]
+fn what_is_no_seed() {
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("state").to_str().unwrap().to_owned();
+    for wrong in [&b""[..], b"secret", &[7; 31], SEED[1..].as_bytes(), b"ticketshim-state cut off"] {
+        let gave = with_stdin(&["state", "init", &file, "--from-stdin"], wrong);
+        assert!(gave.code != 0 && gave.err.starts_with("ticketshim: "), "{wrong:?}: {}", gave.err);
+    }
+    let zeros = "00".repeat(32);
+    let gave = with_stdin(&["state", "init", &file, "--from-stdin"], zeros.as_bytes());
+    assert!(gave.code == 1 && gave.err.contains("pattern"), "{}", gave.err);
+    assert_eq!(run(&["state", "init", &file, "--hex-env", "NO_SUCH_VARIABLE"]).code, 2);
+    assert_eq!(run(&["state", "init", &file, "--rotate", "8d"]).code, 2);
+    assert_eq!(run(&["state", "init", &file, "--rotate", "1s", "--accept", "7d"]).code, 2);
+    assert!(!dir.path().join("state").exists());
+}
