@@ -166,8 +166,9 @@ class Rig:
                 give(path, kind.user)
         return server
 
-    def wrap(self, command, state, stats):
-        return [self.arguments.command, "run", "--state", state, "--stats", stats, "--log", "info", "--", *command]
+    def wrap(self, command, state, stats, options):
+        settings = ["--state", state, "--stats", stats, "--log", "info", *options]
+        return [self.arguments.command, "run", *settings, "--", *command]
 
 
 def give(path, user):

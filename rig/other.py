@@ -14,6 +14,11 @@ MQTT_CONNECT = b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03rig"
 MQTT_CONNACK = b"\x20\x02\x00\x00"
 
 
+def startup_message(parameters):
+    """PostgreSQL's first message: length, protocol 3.0, parameters."""
+    return struct.pack(">ii", 8 + len(parameters), 196608) + parameters
+
+
 class Mosquitto(Server):
     name = "Mosquitto"
     packages = ("mosquitto",)
@@ -83,8 +88,8 @@ class Postgres(Server):
     own_keys = True  # gives no tickets (SSL_OP_NO_TICKET)
     user = "postgres"
     s_client_options = ("-starttls", "postgres")
-    request = struct.pack(">ii", 33, 196608) + b"user\0rig\0database\0rig\0\0"
-    expect = b"E\0\0"  # "database does not exist", or any other error: it speaks
+    request = startup_message(b"user\0rig\0database\0rig\0\0")
+    expect = b"FATAL"  # there is no such user, it says
     clients = ()
     has_reload = False
 
@@ -125,7 +130,7 @@ class Postfix(Server):
     name = "Postfix, STARTTLS"
     packages = ("postfix",)
     program = "postfix"
-    own_keys = True  # tlsmgr makes and rotates its own, and the environment is cleared
+    own_keys = True  # tlsmgr makes and rotates its own
     s_client_options = ("-starttls", "smtp", "-crlf")
     request = b"EHLO rig\n"
     expect = b"250 "
@@ -147,14 +152,18 @@ class Postfix(Server):
             "maillog_file": self.path("mail.log"), "maillog_file_prefixes": self.directory, "alias_maps": "",
             "smtpd_tls_security_level": "may", "smtpd_tls_cert_file": self.path("server.crt"),
             "smtpd_tls_key_file": self.path("server.key"), "smtpd_tls_session_cache_database": "btree:${data_directory}/scache",
-            "multi_instance_name": "", "smtpd_peername_lookup": "no", "shlib_directory": "/usr/lib/postfix",
+            "multi_instance_name": "", "smtpd_peername_lookup": "no",
+            # Without this Postfix clears what puts the shim there, and nothing would be shown.
+            "import_environment": "LD_PRELOAD TICKETSHIM_STATE TICKETSHIM_STATS TICKETSHIM_LOG MAIL_CONFIG MAIL_LOGTAG", "shlib_directory": "/usr/lib/postfix",
         }  # fmt: skip
         self.write("etc/main.cf", "".join(f"{name} = {value}\n" for name, value in settings.items()))
         rows = [(f"127.0.0.1:{self.port}", "inet", "smtpd"), ("pickup", "unix", "pickup"), ("cleanup", "unix", "cleanup"),
                 ("qmgr", "unix", "qmgr"), ("tlsmgr", "unix", "tlsmgr"), ("rewrite", "unix", "trivial-rewrite"),
-                ("anvil", "unix", "anvil"), ("postlog", "unix-dgram", "postlogd")]  # fmt: skip
-        private = {"inet": "n", "unix": "y", "unix-dgram": "n"}
-        text = "".join(f"{name} {kind} {private[kind]} - n - {'1' if 'log' in name else '-'} {run}\n" for name, kind, run in rows)
+                ("anvil", "unix", "anvil"), ("proxymap", "unix", "proxymap"),
+                ("postlog", "unix-dgram", "postlogd")]  # fmt: skip
+        limits = {"tlsmgr": "1", "anvil": "1", "qmgr": "1", "postlog": "1"}
+        private = {"inet": "n", "unix": "-", "unix-dgram": "n"}
+        text = "".join(f"{name} {kind} {private[kind]} - n - {limits.get(name, '-')} {run}\n" for name, kind, run in rows)
         self.write("etc/master.cf", text)
 
     def command(self):
@@ -194,4 +203,10 @@ class Proftpd(Server):
         return ["proftpd", "--nodaemon", "--config", self.path("proftpd.conf")]
 
 
-ALL = [Mosquitto, Redis, Postgres, Postfix, Proftpd]
+class ProftpdEnforced(Proftpd):
+    name = "ProFTPD, `--mode enforce`"
+    own_keys = False
+    shim_options = ("--mode", "enforce")
+
+
+ALL = [Mosquitto, Redis, Postgres, Postfix, Proftpd, ProftpdEnforced]

@@ -45,12 +45,12 @@ class Instance:
         if port:
             server.install_certificate("renewed")
         state = os.path.join(self.directory, f"state-{which}")
-        server.start(lambda command: self.wrap(command, state, self.stats))
+        server.start(lambda command: self.wrap(command, state, self.stats, self.kind.shim_options))
         return server, state
 
     def again(self, server, state):
         server.stop()
-        server.start(lambda command: self.wrap(command, state, self.stats))
+        server.start(lambda command: self.wrap(command, state, self.stats, self.kind.shim_options))
 
 
 def run_version(instance, version):
@@ -67,6 +67,9 @@ def run_version(instance, version):
             cells["a"] = one_after_the_other(server, version, instance.directory)
             cells["b"] = repeat(server, version, ticket, MANY)
             cells["f"] = damaged(server, version, ticket)
+            if server.has_reload:
+                server.reload()
+                cells["r"] = repeat(server, version, ticket, SMALL)
             cells["e"], ticket = renewed(instance, server, state, version, ticket)
             cells["c"], ticket = restarted(instance, server, state, version)
             server.stop()

@@ -21,6 +21,7 @@ class Server:
     packages = ()  # whose versions the table shows
     program = ""
     own_keys = False  # it brings its own ticket keys, or gives no tickets: the shim must change nothing
+    shim_options = ()  # further options of `ticketshim run`
     request = HTTP_REQUEST
     expect = b"HTTP/1."
     s_client_options = ()

@@ -16,9 +16,9 @@ def render(rows):
         f"{datetime.date.today().isoformat()}, {system()}, {output('openssl', 'version').split('(')[0].strip()}. Cells are "
         "*resumed/tried*: **with the shim**, and stock beside it.",
         "",
-        "| server | TLS | (a) same process | (b) any worker | (c) restart | (d) second host | (e) renewed certificate "
-        "| (f) damaged ticket |",
-        "|---|---|---|---|---|---|---|---|",
+        "| server | TLS | (a) same process | (b) any worker | (c) restart | (d) second host | reload | (e) renewed "
+        "certificate | (f) damaged ticket |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     notes = []
     for row in rows:
@@ -34,7 +34,7 @@ def render(rows):
 def cell(row, letter, notes):
     shim, stock = (row.cells.get(way, {}).get(letter) for way in ("shim", "stock"))
     if shim is None and stock is None:
-        return "no tickets"
+        return "none" if row.kind.has_reload or letter != "r" else "-"
     text = f"**{shim or '-'}** {stock or '-'}"
     note = row.kind.notes.get(letter)
     if note and shim and shim.hits != shim.tries:

@@ -7,7 +7,7 @@ import sys
 import time
 
 from proc import descendants, wait_for
-from servers import Server, is_root
+from servers import Failed, Server, is_root
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -103,6 +103,37 @@ class NginxOwnKey(Nginx):
         super().configure()
 
 
+class NginxUpgrade(Nginx):
+    """A new binary takes over (USR2), which nginx starts with an environment of its own making."""
+
+    name = "nginx, binary upgrade as reload"
+    workers = 4
+    daemon = "on"
+
+    def configure(self):
+        super().configure()
+        with open(self.path("nginx.conf"), encoding="utf-8") as file:
+            text = file.read()
+        names = ("LD_PRELOAD", "TICKETSHIM_STATE", "TICKETSHIM_STATS", "TICKETSHIM_LOG")
+        self.write("nginx.conf", "".join(f"env {name};\n" for name in names) + text)
+
+    def reload(self):
+        old = self.main_pid()
+        workers = set(self.worker_pids())
+        os.kill(old, signal.SIGUSR2)
+        if not wait_for(lambda: self.pid_in_file() not in (None, old), 10):
+            raise Failed("nginx did not start a new binary")
+        wait_for(lambda: len(self.worker_pids()) >= self.workers, 5)
+        os.kill(old, signal.SIGQUIT)
+        wait_for(lambda: not (workers | {old}) & set(descendants()), 10)
+
+    def pid_in_file(self):
+        try:
+            return self.main_pid()
+        except (OSError, ValueError):
+            return None
+
+
 class Apache(Server):
     name = "Apache httpd, event"
     packages = ("apache2",)
@@ -189,6 +220,12 @@ class HaproxyOwnKeys(Haproxy):
         super().configure()
 
 
+class HaproxyEnforced(HaproxyOwnKeys):
+    name = "HAProxy, own keys, `--mode enforce`"
+    own_keys = False
+    shim_options = ("--mode", "enforce")
+
+
 class Stunnel(Server):
     name = "stunnel"
     packages = ("stunnel4",)
@@ -231,6 +268,12 @@ class Lighttpd(Server):
 
     def command(self):
         return ["lighttpd", "-D", "-f", self.path("lighttpd.conf")]
+
+
+class LighttpdEnforced(Lighttpd):
+    name = "lighttpd, `--mode enforce`"
+    own_keys = False
+    shim_options = ("--mode", "enforce")
 
 
 class Hitch(Server):
@@ -300,5 +343,5 @@ class Uvicorn(Server):
         time.sleep(1.5)
 
 
-ALL = [OpensslServer, Nginx, Nginx4, NginxDaemon, NginxCache, NginxOwnKey, Apache, ApachePrefork, Haproxy, HaproxyOwnKeys,
-       Stunnel, Lighttpd, Hitch, PythonSsl, Uvicorn]  # fmt: skip
+ALL = [OpensslServer, Nginx, Nginx4, NginxDaemon, NginxCache, NginxUpgrade, NginxOwnKey, Apache, ApachePrefork, Haproxy,
+       HaproxyOwnKeys, HaproxyEnforced, Stunnel, Lighttpd, LighttpdEnforced, Hitch, PythonSsl, Uvicorn]  # fmt: skip

@@ -63,6 +63,52 @@ static void cleared(ts_proto p)
     SSL_CTX_free(cli);
 }
 
+/*
+ * SSL_clear(), and then a session that B's server kept is resumed by its id, and
+ * a ticket asked for: the connection is resumed as the one before it was, and
+ * not by that one's ticket.
+ */
+static void cleared_then_by_id(ts_proto p)
+{
+    SSL_CTX *ctx = ts_server_ctx(p), *cli = ts_client_ctx(p), *a = ts_server_ctx(p),
+        *b = ts_server_ctx(p);
+    const ts_vhost hosts[] = { { A, a }, { B, b }, { NULL, NULL } };
+    const ts_journey j = { .proto = p, .from = ctx, .cli = cli, .from_name = A,
+        .what = "a ticket of A" };
+    SSL_SESSION *of_a, *of_b, *next;
+    ts_conn *c;
+
+    ts_vhosts(ctx, TS_IN_SERVERNAME, hosts);
+    of_a = ts_depart(&j);
+    c = ts_conn_new(ctx, cli, NULL);
+    SSL_set_options(c->client.ssl, SSL_OP_NO_TICKET);
+    named(c, B);
+    ts_conn_handshake(c);
+    of_b = ts_session(c);
+    ts_conn_free(c);
+
+    c = ts_connect_to(ctx, cli, of_a, A);
+    ts_is_str(ts_outcome(c), ts_resumed(p), "%s: resumed under A",
+              ts_proto_name(p));
+    count_tickets(c);
+    ts_conn_next(c, cli, of_b);
+    named(c, B);
+    ts_conn_handshake(c);
+    ts_is_str(ts_outcome(c), "resumed, 1 ticket",
+              "… SSL_clear(), and resumed under B by a session id");
+    ts_expect_core(c->tickets, 0);
+    next = ts_session(c);
+    is_for_b(j, next, "… the ticket that B gave");
+    SSL_SESSION_free(next);
+    SSL_SESSION_free(of_a);
+    SSL_SESSION_free(of_b);
+    ts_conn_free(c);
+    SSL_CTX_free(ctx);
+    SSL_CTX_free(a);
+    SSL_CTX_free(b);
+    SSL_CTX_free(cli);
+}
+
 /* TLS 1.2: a connection that was resumed under A is renegotiated under B. */
 static void renegotiated(void)
 {
@@ -190,6 +236,7 @@ int main(void)
 {
     for (const ts_proto *p = ts_all_protos; *p != TS_PROTO_END; p++)
         cleared(*p);
+    cleared_then_by_id(TS_TLS12);
     renegotiated();
     later();
     return ts_done();

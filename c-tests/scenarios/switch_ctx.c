@@ -8,104 +8,53 @@
 
 #include "ts.h"
 
-typedef enum where { IN_SERVERNAME, IN_CLIENT_HELLO } where;
-
-typedef struct site {
-    const char *name;
-    SSL_CTX *ctx;
-    ts_cert *cert;
-} site;
-
 /* A server that starts on `first` and switches to the site of the name. */
 typedef struct host {
-    const char *label;
     ts_proto proto;
-    where where;
+    const char *label;
     SSL_CTX *first, *cli;
-    site site[2];
+    ts_vhost site[3];         /* two, and the end */
+    ts_cert *cert[2];
     ts_cb cb_first, cb_site;
-    int switched;
 } host;
 
-static int switch_to(host *h, SSL *ssl, const char *name, size_t len)
-{
-    for (int i = 0; i < 2; i++) {
-        if (strlen(h->site[i].name) != len
-            || memcmp(h->site[i].name, name, len) != 0)
-            continue;
-        h->switched++;
-        return SSL_set_SSL_CTX(ssl, h->site[i].ctx) == h->site[i].ctx;
-    }
-    return 1;
-}
-
-static int on_servername(SSL *ssl, int *alert, void *arg)
-{
-    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-
-    (void)alert;
-    if (name != NULL && !switch_to(arg, ssl, name, strlen(name)))
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    return SSL_TLSEXT_ERR_OK;
-}
-
-/* server_name of RFC 6066: list length, type, name length, name. */
-static int on_client_hello(SSL *ssl, int *alert, void *arg)
-{
-    const unsigned char *ext;
-    size_t len;
-
-    (void)alert;
-    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len) == 1
-        && len > 5
-        && !switch_to(arg, ssl, (const char *)ext + 5, len - 5))
-        return SSL_CLIENT_HELLO_ERROR;
-    return SSL_CLIENT_HELLO_SUCCESS;
-}
-
-static SSL_CTX *site_ctx(host *h, site *s, const char *name, int sid_ctx)
+static void site_up(host *h, int i, const char *name, int own_sid_ctx)
 {
     SSL_CTX *ctx = ts_server_ctx(h->proto);
 
-    s->name = name;
-    s->ctx = ctx;
-    s->cert = ts_cert_new(name, ts_ca(), 0);
-    ts_use_cert(ctx, s->cert, NULL, 0);
+    h->site[i].name = name;
+    h->site[i].ctx = ctx;
+    h->cert[i] = ts_cert_new(name, ts_ca(), 0);
+    ts_use_cert(ctx, h->cert[i], NULL, 0);
     ts_cb_install(ctx, &h->cb_site);
-    if (sid_ctx && SSL_CTX_set_session_id_context(ctx, (const void *)name,
-                                                  (unsigned)strlen(name)) != 1)
+    if (own_sid_ctx
+        && SSL_CTX_set_session_id_context(ctx, (const void *)name,
+                                          (unsigned)strlen(name)) != 1)
         ts_bail("cannot set the session id context");
-    return ctx;
 }
 
 /* `own_sid_ctx`: each site has a session id context of its own. */
-static void host_up(host *h, ts_proto proto, where w, int own_sid_ctx)
+static void host_up(host *h, ts_proto proto, ts_switch where, int own_sid_ctx)
 {
     static const ts_cb init = TS_CB_INIT;
 
     memset(h, 0, sizeof(*h));
-    h->label = w == IN_SERVERNAME ? "servername callback" : "ClientHello callback";
     h->proto = proto;
-    h->where = w;
+    h->label = ts_switch_name(where);
     h->cb_first = h->cb_site = init;
     h->first = ts_server_ctx(proto);
     h->cli = ts_client_ctx(proto);
     ts_cb_install(h->first, &h->cb_first);
-    site_ctx(h, &h->site[0], "one.test", own_sid_ctx);
-    site_ctx(h, &h->site[1], "two.test", own_sid_ctx);
-    if (w == IN_SERVERNAME) {
-        SSL_CTX_set_tlsext_servername_callback(h->first, on_servername);
-        SSL_CTX_set_tlsext_servername_arg(h->first, h);
-    } else {
-        SSL_CTX_set_client_hello_cb(h->first, on_client_hello, h);
-    }
+    site_up(h, 0, "one.test", own_sid_ctx);
+    site_up(h, 1, "two.test", own_sid_ctx);
+    ts_vhosts(h->first, where, h->site);
 }
 
 static void host_down(host *h)
 {
     for (int i = 0; i < 2; i++) {
         SSL_CTX_free(h->site[i].ctx);
-        ts_cert_free(h->site[i].cert);
+        ts_cert_free(h->cert[i]);
     }
     SSL_CTX_free(h->first);
     SSL_CTX_free(h->cli);
@@ -120,7 +69,6 @@ static ts_conn *visit(host *h, const char *name, SSL_SESSION *offer, int to,
     SSL_CTX *want = to < 0 ? h->first : h->site[to].ctx;
     ts_conn *c;
 
-    h->switched = 0;
     ts_cb_reset(&h->cb_first);
     ts_cb_reset(&h->cb_site);
     c = name != NULL ? ts_connect_to(h->first, h->cli, offer, name)
@@ -128,7 +76,7 @@ static ts_conn *visit(host *h, const char *name, SSL_SESSION *offer, int to,
     ts_is_str(ts_outcome(c), outcome, "%s, %s: %s: %s: %s",
               ts_proto_name(h->proto), h->label, name != NULL ? name : "no name",
               what, outcome);
-    ts_ok(SSL_get_SSL_CTX(c->server.ssl) == want && h->switched == (to >= 0),
+    ts_ok(SSL_get_SSL_CTX(c->server.ssl) == want,
           "… answered by the context of that name");
     ts_is_int(h->cb_site.gen_calls + h->cb_site.dec_calls, 0,
               "… no ticket callback of the context switched to is called");
@@ -147,7 +95,7 @@ static void under_one_name(host *h, const char *name, int to)
     X509 *cert = SSL_SESSION_get0_peer(ss);
 
     ts_ok(X509_cmp(cert, to < 0 ? ts_server_cert()->x509
-                   : h->site[to].cert->x509) == 0, "… with its certificate");
+                   : h->cert[to]->x509) == 0, "… with its certificate");
     ts_is_str(h->cb_first.log, log, "… callbacks of the first context: %s", log);
     ts_conn_free(c);
     for (int i = 0; i < 2; i++) {
@@ -162,7 +110,7 @@ static void under_one_name(host *h, const char *name, int to)
     SSL_SESSION_free(ss);
 }
 
-static void hosts(ts_proto proto, where w)
+static void hosts(ts_proto proto, ts_switch w)
 {
     host h;
 
@@ -179,7 +127,7 @@ static void hosts(ts_proto proto, where w)
  * over; in TLS 1.2 and the servername callback that is after the session was
  * looked up, so that the ticket is for one and the look-up in the other.
  */
-static void own_session_id_contexts(ts_proto proto, where w)
+static void own_session_id_contexts(ts_proto proto, ts_switch w)
 {
     ts_conn *c;
     SSL_SESSION *ss;
@@ -196,7 +144,7 @@ static void own_session_id_contexts(ts_proto proto, where w)
 }
 
 /* A site that was switched to may be freed while the connection lives. */
-static void site_freed(ts_proto proto, where w)
+static void site_freed(ts_proto proto, ts_switch w)
 {
     ts_conn *c;
     SSL_SESSION *ss;
@@ -221,10 +169,10 @@ static void site_freed(ts_proto proto, where w)
 int main(void)
 {
     for (const ts_proto *p = ts_all_protos; *p != TS_PROTO_END; p++) {
-        for (int w = IN_SERVERNAME; w <= IN_CLIENT_HELLO; w++) {
-            hosts(*p, (where)w);
-            own_session_id_contexts(*p, (where)w);
-            site_freed(*p, (where)w);
+        for (int w = TS_IN_SERVERNAME; w <= TS_IN_CLIENT_HELLO; w++) {
+            hosts(*p, (ts_switch)w);
+            own_session_id_contexts(*p, (ts_switch)w);
+            site_freed(*p, (ts_switch)w);
         }
     }
     return ts_done();

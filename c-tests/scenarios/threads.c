@@ -106,6 +106,18 @@ static void shared(ts_proto proto)
     job model = { .proto = proto, .rounds = ts_scale(ROUNDS) }, sum;
 
     model.srv = ts_server_ctx(proto);
+    /*
+     * The first ticket of a process makes its first keys, which threads wait for
+     * for 50 ms at most: then there is a connection without a ticket. Memcheck
+     * takes longer, so there the keys are made before.
+     */
+    if (ts_scale(ROUNDS) < ROUNDS) {
+        SSL_CTX *cli = ts_client_ctx(proto);
+
+        SSL_SESSION_free(ts_fresh_session(model.srv, cli));
+        ts_expect_core(ts_full_tickets(proto), 0);
+        SSL_CTX_free(cli);
+    }
     sum = in_threads(&model);
     sums_are(&sum, "a shared SSL_CTX");
     ts_expect_core(sum.sealed, sum.opened);

@@ -24,6 +24,12 @@ moved() {
         awk -v t="$took" 'BEGIN { exit t > 5 }' || { took=never; break; }
     done
 }
+# tick NAME: two seconds pass for that server, so it looks at its file again.
+elapsed=0
+tick() {
+    elapsed=$((elapsed + 2))
+    set_clock "$1" "+$elapsed"
+}
 # What a test writes beside the file and renames, as whoever distributes the file does.
 install_file() { mv -fT "$file.next" "$file"; }
 fates() { # fates NAME: of those tickets, in every process
@@ -76,26 +82,26 @@ weak() { # zeros where secrets belong, and a checksum that fits
 for bad in truncated flipped open_to_all fifo directory symlink empty foreign weak; do
     lines=$(log_of bad 'refused')
     $bad && install_file
-    sleep 1.1
+    tick bad
     is "$(fates old)" "$both" "replaced by a bad file ($bad): the old keys stay"
-    sleep 1.1
+    tick bad
     get "$port" same
     is "$(fates same)" "$both" "… and are shared, as before"
     is "$(($(log_of bad 'refused') - lines))" 3 "… each of three processes says so in one line"
     echo "# $(tail -n 1 "$work/bad.err")"
     rm -rf "$file"
     cp -p "$work/good" "$file.next" && install_file
-    sleep 1.1
+    tick bad
     fates old >"$work/null"
 done
 like "$(counter "$port" state_refusals)" "[9 ]*" "every refusal is counted"
 rm -f "$file"
-sleep 1.1
+tick bad
 is "$(fates old)" "$both" "removed: the old keys stay"
 [ ! -e "$file" ]; ok $? "… and nobody makes another file"
 cp -p "$work/good" "$file"
-"$command" state reseed "$file" >"$work/reseed.out" 2>&1
 shake "$port" 1.3
+"$command" state reseed "$file" >"$work/reseed.out" 2>&1
 moved
 [ "$took" != never ]; ok $? "a good file after all these is taken up"
 
@@ -108,8 +114,8 @@ all=("$port" "${ports[@]}")
 get "$port" before
 is "$(fates before)" "$both" "a server that starts with a file that is refused has keys of its own, shared by its workers"
 is "$(log_of late)" 1 "… and says so once"
-chmod 600 "$file"
 shake "$port" 1.3
+chmod 600 "$file"
 moved
 [ "$took" != never ]; ok $? "when the file is put right, it is taken up"
 is "$(fates before)" "$both" "… and what was sealed before still opens"

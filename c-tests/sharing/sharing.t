@@ -138,16 +138,33 @@ if [ "$(id -u)" = 0 ]; then
     server drop "TICKETSHIM_STATE=$file" -- workers=2 timeout=43200
     master=$port dropped=${ports[0]} kept=${ports[1]}
     set_clock drop "=$noon"
-    is "$(ask "$dropped" drop)" "uid=65534" "a worker becomes nobody"
+    is "$(ask "$dropped" drop)" "done" "a worker becomes nobody"
     shares "$kept" "$dropped" "… before its first handshake, and has the keys of one that did not"
     for later in 1 13 200; do
         set_clock drop "=$((noon + later * 3600))"
-        shares "$kept" "$dropped" "… $later hours later too, although it cannot read the file"
+        shares "$kept" "$dropped" "… $later h later too, although it cannot read the file"
     done
-    is "$(ask "$master" drop)" "uid=65534" "the master becomes nobody"
+    is "$(ask "$master" drop)" "done" "the master becomes nobody"
     worker "$master"
     shares "$kept" "$port" "… and forks workers that share the keys"
     is "$(log_of drop)" 0 "nothing of this is worth a line"
+
+    # Servers that drop root before their first context (Mosquitto, Traffic Server) have read the file by then.
+    set_clock early "=$((noon + 200 * 3600))"
+    server early "TICKETSHIM_STATE=$file" -- first=drop
+    shares "$kept" "$port" "a server that drops root before it makes a context has the keys"
+    is "$(log_of early)" 0 "… without a line"
+    state early-new
+    server early-new "TICKETSHIM_STATE=$file" -- first=drop workers=1
+    shares "$port" "${ports[0]}" "one that cannot make the file any more has keys of its own"
+    like "$(cat "$work/early-new.err")" "ticketshim: state file refused: $file*uid 65534*" "… and says why"
+    state early-own && chown nobody "$work/early-own"
+    server early-own "TICKETSHIM_STATE=$file" -- first=drop
+    get "$port" early && stop "$pid"
+    is "$(stat -c %U "$file")" nobody "one that may makes it"
+    server early-again "TICKETSHIM_STATE=$file" -- first=drop
+    is "$(fate "$port" early), $(counter "$port" opened)" "$both, 2" "… and finds it again when it is restarted, as root at first"
+    is "$(log_of early-own), $(log_of early-again)" "0, 0" "… without a line"
 
     state chroot
     server chroot "TICKETSHIM_STATE=$file" -- workers=1 timeout=43200
@@ -163,6 +180,11 @@ if [ "$(id -u)" = 0 ]; then
     ask "${ports[0]}" context >"$work/null"
     shares "${ports[0]}" "$outside" "… and after a new context in there"
     is "$(ls -A "$work/jail$work/chroot")" "" "… and makes no file in there"
+    cp "$work/cert.pem" "$work/key.pem" "$work/jail$work/"
+    server jailed "TICKETSHIM_STATE=$file" -- "first=chroot:$work/jail" timeout=43200
+    set_clock jailed "=$((noon + 40120))"
+    shares "$outside" "$port" "a server that moves into a chroot before it makes a context (Dovecot) has the keys"
+    is "$(log_of jailed), $(ls -A "$work/jail$work/chroot")" "0, " "… without a line, and makes no file in there"
 else
     skip "needs root" "workers that drop root, or move into a chroot"
 fi

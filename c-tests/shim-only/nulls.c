@@ -54,9 +54,34 @@ static void session_functions(void)
     SSL_SESSION_free(ss);
 }
 
+/* NULL for a method or a context: nothing is made, and one error says why. */
+static void makers(void)
+{
+    const SSL_METHOD *method = TLS_method();
+    SSL_CTX *ctx;
+
+    refused(SSL_CTX_new(NULL) != NULL, "SSL_CTX_new(NULL)");
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+    refused(SSL_CTX_new_ex(NULL, NULL, NULL) != NULL,
+            "SSL_CTX_new_ex(NULL, NULL, NULL)");
+    refused(SSL_CTX_new_ex(NULL, "provider=default", NULL) != NULL,
+            "SSL_CTX_new_ex() without a method");
+    ctx = SSL_CTX_new_ex(NULL, NULL, method);
+    ts_ok(ctx != NULL && ERR_peek_error() == 0,
+          "SSL_CTX_new_ex() with a method only is fine");
+    ts_expect_contexts(1, 0, "one by SSL_CTX_new_ex()");
+    SSL_CTX_free(ctx);
+#endif
+    ctx = SSL_CTX_new(method);
+    ts_ok(ctx != NULL && ERR_peek_error() == 0, "SSL_CTX_new() is fine");
+    SSL_CTX_free(ctx);
+    ts_expect_contexts(0, 0, "what was refused is not counted");
+}
+
 static void context_functions(void)
 {
     ts_cb cb = TS_CB_INIT;
+    unsigned char keys[80] = { 0 };
 
     refused(SSL_CTX_set_session_ticket_cb(NULL, ts_gen_cb, ts_dec_cb, &cb),
             "SSL_CTX_set_session_ticket_cb(NULL, …)");
@@ -65,28 +90,61 @@ static void context_functions(void)
 #if OPENSSL_VERSION_NUMBER >= 0x30000000L
     refused(SSL_CTX_set_tlsext_ticket_key_evp_cb(NULL, NULL),
             "SSL_CTX_set_tlsext_ticket_key_evp_cb(NULL, NULL)");
-    ts_ok(SSL_CTX_new_ex(NULL, NULL, NULL) == NULL,
-          "SSL_CTX_new_ex() without a method returns NULL");
-    ts_ok(ERR_get_error() != 0, "… and leaves an error");
-    ERR_clear_error();
+    refused(ts_key_cb_set(NULL, TS_DOOR_EVP_CB, 1),
+            "SSL_CTX_set_tlsext_ticket_key_evp_cb(NULL, callback)");
 #endif
-    ts_ok(SSL_CTX_new(NULL) == NULL, "SSL_CTX_new(NULL) returns NULL");
-    ts_ok(ERR_get_error() != 0, "… and leaves an error");
-    ERR_clear_error();
-    ts_is_int((int)SSL_CTX_callback_ctrl(NULL, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB,
-                                         NULL), 0,
-              "SSL_CTX_callback_ctrl(NULL, …) returns 0");
-    ERR_clear_error();
-    ts_is_int((int)SSL_CTX_ctrl(NULL, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, 80, NULL),
-              0, "SSL_CTX_ctrl(NULL, …) returns 0");
-    ERR_clear_error();
+    refused((int)SSL_CTX_callback_ctrl(NULL, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB,
+                                       NULL),
+            "SSL_CTX_callback_ctrl(NULL, ticket key callback, NULL)");
+    refused((int)SSL_CTX_callback_ctrl(NULL, SSL_CTRL_SET_MSG_CALLBACK, NULL),
+            "SSL_CTX_callback_ctrl(NULL, another command, NULL)");
+    refused((int)SSL_CTX_ctrl(NULL, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, 80, keys),
+            "SSL_CTX_ctrl(NULL, set ticket keys, keys)");
+    refused((int)SSL_CTX_ctrl(NULL, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, 80, NULL),
+            "SSL_CTX_ctrl(NULL, set ticket keys, NULL)");
+    refused((int)SSL_CTX_ctrl(NULL, SSL_CTRL_GET_TLSEXT_TICKET_KEYS, 80, keys),
+            "SSL_CTX_ctrl(NULL, get ticket keys, keys)");
+    refused((int)SSL_CTX_ctrl(NULL, SSL_CTRL_MODE, 0, NULL),
+            "SSL_CTX_ctrl(NULL, another command, NULL)");
+    refused(SSL_set_SSL_CTX(NULL, NULL) != NULL, "SSL_set_SSL_CTX(NULL, NULL)");
+}
+
+/* Where NULL has a meaning with libssl it keeps it. */
+static void meaningful(void)
+{
+    SSL_CTX *ctx = ts_server_ctx(TS_TLS13), *other = ts_server_ctx(TS_TLS13);
+    SSL *ssl = SSL_new(ctx);
+
+    refused(SSL_set_SSL_CTX(NULL, ctx) != NULL, "SSL_set_SSL_CTX(NULL, ctx)");
+    ts_ok(SSL_set_SSL_CTX(ssl, other) == other
+          && SSL_set_SSL_CTX(ssl, NULL) == ctx,
+          "SSL_set_SSL_CTX(ssl, NULL): back to the first context");
+    refused(SSL_CTX_set_session_id_context(NULL, (const void *)"x", 1),
+            "SSL_CTX_set_session_id_context(NULL, \"x\", 1)");
+    refused(SSL_CTX_set_session_id_context(NULL, NULL, 0),
+            "SSL_CTX_set_session_id_context(NULL, NULL, 0)");
+    refused(SSL_CTX_set_session_id_context(ctx, NULL, 1),
+            "SSL_CTX_set_session_id_context(ctx, NULL, 1)");
+    refused(SSL_CTX_set_session_id_context(ctx, (const void *)"x", 33),
+            "SSL_CTX_set_session_id_context() of 33 bytes");
+    ts_is_int(SSL_CTX_set_session_id_context(ctx, NULL, 0), 1,
+              "SSL_CTX_set_session_id_context(ctx, NULL, 0) takes it away");
+    ts_is_int(ERR_peek_error() != 0, 0, "… and leaves no error");
+    ts_is_int(SSL_CTX_set_session_ticket_cb(ctx, NULL, NULL, NULL), 1,
+              "SSL_CTX_set_session_ticket_cb(ctx, NULL, NULL, NULL)");
+    ts_is_int((int)SSL_CTX_ctrl(ctx, SSL_CTRL_GET_TLSEXT_TICKET_KEYS, 80, NULL),
+              80, "SSL_CTX_ctrl(ctx, get ticket keys, NULL): their length");
+    ts_is_int(ERR_peek_error() != 0, 0, "… and no error");
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    SSL_CTX_free(other);
 }
 
 static void own_functions(void)
 {
     int (*get_stats)(struct ticketshim_stats *, size_t);
     const char *(*version)(void);
-    struct { struct ticketshim_stats stats; uint64_t more[4]; } wide;
+    struct { struct ticketshim_stats stats; uint64_t more[32]; } wide;
     struct ticketshim_stats stats;
     void *p = dlsym(RTLD_DEFAULT, "ticketshim_get_stats");
 
@@ -97,6 +155,8 @@ static void own_functions(void)
         return;
     ts_ok(version() != NULL && *version() != '\0', "ticketshim_version()");
     refused(get_stats(NULL, sizeof(stats)), "ticketshim_get_stats(NULL, size)");
+    refused(get_stats(NULL, 0), "ticketshim_get_stats(NULL, 0)");
+    refused(get_stats(&stats, 7), "ticketshim_get_stats() of 7 bytes");
     ts_is_int(get_stats(&stats, sizeof(stats)), 1, "ticketshim_get_stats()");
 
     /* A program built with a shorter or a longer struct, from another version. */
@@ -109,6 +169,9 @@ static void own_functions(void)
     get_stats(&wide.stats, sizeof(stats));
     ts_ok(wide.more[0] == UINT64_MAX, "… and within its own");
     ERR_clear_error();
+    memset(&wide, 0xff, sizeof(wide));
+    ts_is_int(get_stats(&wide.stats, sizeof(wide)), 1, "… a longer one is fine");
+    ts_ok(wide.more[31] == 0, "… what the library does not have is 0");
 }
 
 /* After all that the shim works as before. */
@@ -129,7 +192,9 @@ static void still_alive(void)
 int main(void)
 {
     session_functions();
+    makers();
     context_functions();
+    meaningful();
     own_functions();
     still_alive();
     return ts_done();

@@ -9,11 +9,15 @@ use ticketshim_core::format::{KEY_NAME_LEN, KeyName, SALT_LEN, Salt, TAG_LEN};
 use ticketshim_keys::counters::{Counter, add};
 
 use super::errors::quietly;
-use super::guard::{Opening, Sealing};
+use super::guard::{Opening, Sealing, guard};
 use super::place::protocol;
 use super::ticket::{Job, begin_open, begin_seal};
 
 /// The key callback with enc = 1. `set_mac` gives libssl's MAC its key, `set_job` initialises libssl's cipher context.
+///
+/// "No ticket" has no good answer in TLS 1.3 where `breaks_without` holds: such a libssl then writes an empty ticket as
+/// TLS 1.2 has it, which a TLS 1.3 client takes for a broken message. So that client gets a ticket of zeros under no
+/// key, which costs it a full handshake next time.
 ///
 /// # Safety
 /// As SSL_CTX_set_tlsext_ticket_key_cb(3) says for enc = 1: `ssl` is the connection, `key_name` has room for 16 bytes,
@@ -22,19 +26,28 @@ pub(super) unsafe fn seal(
     ssl: *mut SSL,
     key_name: *mut c_uchar,
     iv: *mut c_uchar,
-    set_mac: impl FnOnce(&[u8; 32]) -> bool,
-    set_job: impl FnOnce(Job) -> bool,
+    set_mac: impl Fn(&[u8; 32]) -> bool,
+    set_job: impl Fn(Job) -> bool,
+    breaks_without: impl Fn() -> bool,
 ) -> Sealing {
-    // SAFETY: the caller's promise.
-    let Some(job) = (unsafe { begin_seal(ssl) }) else {
-        add(Counter::Failures);
-        return Sealing::NoTicket;
+    let prepared = guard(None, || {
+        // SAFETY: the caller's promise.
+        let job = unsafe { begin_seal(ssl, |key| quietly(|| set_mac(key))) }?;
+        let head = (job.key_name, job.salt);
+        quietly(|| set_job(Job::Seal(job))).then_some(head)
+    });
+    let (name, salt) = match prepared {
+        Some(head) => head,
+        None => {
+            add(Counter::Failures);
+            // SAFETY: the caller's promise.
+            let blank = guard(false, || unsafe { is_tls13(ssl) } && breaks_without());
+            if !blank || !guard(false, || quietly(|| set_mac(&[0; 32]) && set_job(Job::Blank))) {
+                return Sealing::NoTicket;
+            }
+            (KeyName([0; KEY_NAME_LEN]), Salt([0; SALT_LEN]))
+        }
     };
-    let (name, salt) = (job.key_name, job.salt);
-    if !quietly(|| set_mac(job.mac.expose()) && set_job(Job::Seal(job))) {
-        add(Counter::Failures);
-        return Sealing::NoTicket;
-    }
     // SAFETY: the caller's promise; the lengths are libssl's.
     unsafe { ptr::copy_nonoverlapping(name.0.as_ptr(), key_name, KEY_NAME_LEN) };
     // SAFETY: as above (EVP_MAX_IV_LENGTH is 16).
@@ -51,33 +64,36 @@ pub(super) unsafe fn open(
     ssl: *mut SSL,
     key_name: *const c_uchar,
     iv: *const c_uchar,
-    set_mac: impl FnOnce(&[u8; 32]) -> bool,
-    set_job: impl FnOnce(Job) -> bool,
+    set_mac: impl Fn(&[u8; 32]) -> bool,
+    set_job: impl Fn(Job) -> bool,
 ) -> Opening {
-    // SAFETY: the caller's promise.
-    let name = KeyName(unsafe { *key_name.cast::<[u8; KEY_NAME_LEN]>() });
-    // SAFETY: the caller's promise.
-    let salt = Salt(unsafe { *iv.cast::<[u8; SALT_LEN]>() });
-    // SAFETY: the caller's promise.
-    let tls13 = unsafe { is_tls13(ssl) };
-    // SAFETY: the caller's promise.
-    let Some(job) = (unsafe { begin_open(ssl, &name, salt, tls13) }) else { return Opening::Unknown };
-    let renew = job.renew;
-    match (quietly(|| set_mac(job.mac.expose()) && set_job(Job::Open(job))), renew) {
-        (true, true) => Opening::ReadyRenew,
-        (true, false) => Opening::Ready,
-        (false, _) => {
-            add(Counter::Failures);
-            Opening::Unknown
+    guard(Opening::Unknown, || {
+        // SAFETY: the caller's promise.
+        let name = KeyName(unsafe { *key_name.cast::<[u8; KEY_NAME_LEN]>() });
+        // SAFETY: the caller's promise.
+        let salt = Salt(unsafe { *iv.cast::<[u8; SALT_LEN]>() });
+        // SAFETY: the caller's promise.
+        let tls13 = unsafe { is_tls13(ssl) };
+        // SAFETY: the caller's promise.
+        let job = unsafe { begin_open(ssl, name, salt, tls13, |key| quietly(|| set_mac(key))) };
+        let Some(job) = job else { return Opening::Unknown };
+        let renew = job.renew;
+        match (quietly(|| set_job(Job::Open(job))), renew) {
+            (true, true) => Opening::ReadyRenew,
+            (true, false) => Opening::Ready,
+            (false, _) => {
+                add(Counter::Failures);
+                Opening::Unknown
+            }
         }
-    }
+    })
 }
 
 /// Whether `ssl` speaks TLS 1.3, over whatever.
 ///
 /// # Safety
 /// `ssl` is alive.
-pub(super) unsafe fn is_tls13(ssl: *mut SSL) -> bool {
+unsafe fn is_tls13(ssl: *mut SSL) -> bool {
     // SAFETY: the caller's promise.
     unsafe { protocol(ssl) }.version == TLS1_3_VERSION as u16
 }

@@ -1,7 +1,7 @@
 //! OpenSSL 1.1.1: the ticket key callback with HMAC_CTX, and the core as a custom EVP_CIPHER.
 //!
 //! The cipher is made once by EVP_CIPHER_meth_new(3). It is no general cipher: it does what the [`Job`] says that its
-//! context carries, and without one it makes tickets that nobody opens (see [`key_callback`]).
+//! context carries, and nothing without one.
 
 use std::ffi::{CStr, c_int, c_uchar, c_ulong, c_void};
 use std::ptr;
@@ -11,13 +11,13 @@ use openssl_sys::{
     ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new, EVP_CipherInit_ex, EVP_sha256,
     HMAC_CTX, HMAC_Init_ex, SSL, SSL_CTX,
 };
-use ticketshim_core::format::{HEADER_LEN, KEY_NAME_LEN, SALT_LEN, TAG_LEN};
+use ticketshim_core::format::{HEADER_LEN, SALT_LEN, TAG_LEN};
 
 use super::callback;
 use super::context::Door;
 use super::errors::quietly;
 use super::ffi::{AnyFn, ERR_LIB_SSL, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB, chars};
-use super::guard::{Opening, Sealing, guard, maybe_fail};
+use super::guard::{guard, maybe_fail};
 use super::memory::try_box;
 use super::real::SSL_CTX_CALLBACK_CTRL;
 use super::ticket::Job;
@@ -67,10 +67,6 @@ pub(crate) fn set_callback(ctx: *mut SSL_CTX, on: bool) -> bool {
 }
 
 /// The ticket key callback that every attached context has.
-///
-/// "No ticket" has no good answer in TLS 1.3: libssl 1.1.1 then writes the *TLS 1.2* form of an empty ticket, which a
-/// TLS 1.3 client takes for a broken message (construct_stateless_ticket; from 3.0 on it writes none). So such a client
-/// gets a ticket of zeros under no key, which costs it a full handshake next time.
 unsafe extern "C" fn key_callback(
     ssl: *mut SSL,
     key_name: *mut c_uchar,
@@ -82,40 +78,14 @@ unsafe extern "C" fn key_callback(
     // SAFETY: libssl's promise: the contexts that it has made for this ticket.
     let set_mac = |key: &[u8; 32]| unsafe { set_mac(hctx, key) };
     // SAFETY: as above.
-    let set_job = |job| unsafe { set_job(ctx, Some(job), enc) };
-    if enc != 1 {
-        // SAFETY: libssl's promise: all arguments as the manual page says.
-        return guard(Opening::Unknown, || unsafe { callback::open(ssl, key_name, iv, set_mac, set_job) }).into();
-    }
-    // SAFETY: as above.
-    let sealing = guard(Sealing::NoTicket, || unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job) });
-    // SAFETY: as above.
-    if sealing == Sealing::NoTicket && unsafe { callback::is_tls13(ssl) } {
+    let set_job = |job| unsafe { set_job(ctx, job, enc) };
+    if enc == 1 {
+        // SAFETY: libssl's promise: all arguments as the manual page says. "No ticket" breaks TLS 1.3 in all of 1.1.1.
+        unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job, || true) }.into()
+    } else {
         // SAFETY: as above.
-        return guard(Sealing::NoTicket, || unsafe { blank_ticket(key_name, iv, ctx, hctx) }).into();
+        unsafe { callback::open(ssl, key_name, iv, set_mac, set_job) }.into()
     }
-    sealing.into()
-}
-
-/// Sets up a ticket that nobody opens. Takes neither memory of ours nor randomness: their want may be why we are here.
-///
-/// # Safety
-/// As SSL_CTX_set_tlsext_ticket_key_cb(3) says for enc = 1.
-unsafe fn blank_ticket(
-    key_name: *mut c_uchar,
-    iv: *mut c_uchar,
-    ctx: *mut EVP_CIPHER_CTX,
-    hctx: *mut HMAC_CTX,
-) -> Sealing {
-    // SAFETY: the caller's promise.
-    if !quietly(|| unsafe { set_mac(hctx, &[0; 32]) && set_job(ctx, None, 1) }) {
-        return Sealing::NoTicket;
-    }
-    // SAFETY: the caller's promise: room for 16 bytes.
-    unsafe { ptr::write_bytes(key_name, 0, KEY_NAME_LEN) };
-    // SAFETY: as above.
-    unsafe { ptr::write_bytes(iv, 0, SALT_LEN) };
-    Sealing::Ready
 }
 
 /// Gives libssl's HMAC its key and digest.
@@ -133,24 +103,14 @@ unsafe fn set_mac(hctx: *mut HMAC_CTX, key: &[u8; 32]) -> bool {
 ///
 /// # Safety
 /// `ctx` is the EVP_CIPHER_CTX that libssl handed to the callback.
-unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Option<Job>, enc: c_int) -> bool {
-    let job = match job {
-        None => ptr::null_mut(),
-        Some(job) => match try_box(job) {
-            None => return false,
-            Some(job) => Box::into_raw(job),
-        },
-    };
+unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
+    let Some(job) = try_box(job) else { return false };
     // SAFETY: the caller's promise; our own cipher, which has no init and so looks at neither key nor IV.
     if unsafe { EVP_CipherInit_ex(ctx, cipher(), ptr::null_mut(), ptr::null(), ptr::null(), enc) } != 1 {
-        if !job.is_null() {
-            // SAFETY: made by into_raw above and not taken.
-            drop(unsafe { Box::from_raw(job) });
-        }
         return false;
     }
     // SAFETY: the context is initialised; `clean_up` below takes the job back.
-    unsafe { EVP_CIPHER_CTX_set_app_data(ctx, job.cast()) };
+    unsafe { EVP_CIPHER_CTX_set_app_data(ctx, Box::into_raw(job).cast()) };
     true
 }
 
@@ -220,17 +180,9 @@ unsafe extern "C" fn do_cipher(
         // SAFETY: as above.
         let sealing = unsafe { EVP_CIPHER_CTX_encrypting(ctx) } == 1;
         // libssl's buffer is as long as the input, and longer by EVP_MAX_BLOCK_LENGTH, 32, when it seals.
-        let room = if sealing { inl + HEADER_LEN + TAG_LEN } else { inl };
+        let room = if sealing { inl + HEADER_LEN } else { inl };
         // SAFETY: null or what set_job gave this context; used by one thread at a time.
-        let Some(job) = (unsafe { job.as_mut() }) else {
-            let zeros = if input.is_null() { TAG_LEN } else { inl + HEADER_LEN };
-            if out.is_null() || !sealing {
-                return Written(None);
-            }
-            // SAFETY: libssl's promise, as above.
-            unsafe { ptr::write_bytes(out, 0, zeros) };
-            return Written(Some(zeros));
-        };
+        let Some(job) = (unsafe { job.as_mut() }) else { return Written(None) };
         if input.is_null() {
             // SAFETY: libssl's promise: what the update has left of the 32 bytes.
             Written(unsafe { callback::finish(job, out, if sealing { TAG_LEN } else { 0 }) })

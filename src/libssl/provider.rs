@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use openssl_sys::{
     ERR_new, ERR_set_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_fetch, EVP_MAC_CTX, EVP_MAC_CTX_set_params,
-    OSSL_LIB_CTX, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER_load, SSL, SSL_CTX, SSL_METHOD,
+    OSSL_LIB_CTX, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER_load, OpenSSL_version_num, SSL, SSL_CTX, SSL_METHOD,
 };
 use ticketshim_core::format::{SALT_LEN, TAG_LEN};
 
 use super::callback;
 use super::context::Door;
 use super::ffi::{ERR_LIB_SSL, chars};
-use super::guard::{Opening, Sealing, guard, maybe_fail};
+use super::guard::{guard, maybe_fail};
 use super::memory::try_box;
 use super::real::NODE;
 use super::ticket::Job;
@@ -96,11 +96,18 @@ unsafe extern "C" fn key_callback(
     let set_job = |job| unsafe { set_job(ctx, job, enc) };
     if enc == 1 {
         // SAFETY: libssl's promise: all arguments as the manual page says.
-        guard(Sealing::NoTicket, || unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job) }).into()
+        unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job, breaks_without_ticket) }.into()
     } else {
         // SAFETY: as above.
-        guard(Opening::Unknown, || unsafe { callback::open(ssl, key_name, iv, set_mac, set_job) }).into()
+        unsafe { callback::open(ssl, key_name, iv, set_mac, set_job) }.into()
     }
+}
+
+/// Whether "no ticket" breaks TLS 1.3: up to 3.0.5 (CHANGES of 3.0.6). It is the libssl that runs that counts, not the
+/// one that we were built with.
+fn breaks_without_ticket() -> bool {
+    // SAFETY: always allowed.
+    unsafe { OpenSSL_version_num() < 0x3000_0060 }
 }
 
 /// Gives libssl's HMAC its key and digest.

@@ -14,7 +14,6 @@ use openssl_sys::{
     SSL, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time, SSL_SESSION_get_timeout,
     SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER, SSL_get_session, SSL_get_verify_mode, SSL_session_reused,
 };
-use ticketshim_core::derive::Secret;
 use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Refusal, Salt, TAG_LEN};
 use ticketshim_core::seal::{open_body, seal_body};
 use ticketshim_core::session::{self, Session};
@@ -38,6 +37,8 @@ pub(crate) enum Job {
     Sealed([u8; TAG_LEN]),
     /// Opened, or refused (`None`): still to be said.
     Opened(Option<OpenedTicket>, *mut SSL, bool),
+    /// A ticket that nobody opens, all zeros and under no key, for where there must be one.
+    Blank,
     /// Nothing left to do.
     Done,
 }
@@ -46,18 +47,16 @@ pub(crate) enum Job {
 pub(crate) struct SealJob {
     pub(crate) key_name: KeyName,
     pub(crate) salt: Salt,
-    pub(crate) mac: Secret,
-    root: Secret,
     binding: Binding,
     time: FullHandshake,
+    now: u64,
 }
 
 /// A ticket that came in under a key that we have.
 pub(crate) struct OpenJob {
-    pub(crate) mac: Secret,
     /// Whether a new ticket is to be sent with it.
     pub(crate) renew: bool,
-    root: Secret,
+    key_name: KeyName,
     salt: Salt,
     binding: Binding,
     now: u64,
@@ -66,11 +65,12 @@ pub(crate) struct OpenJob {
     ssl: *mut SSL,
 }
 
-/// Keys, salt and place for a ticket that libssl is about to make. `None`: make none.
+/// Keys, salt and place for a ticket that libssl is about to make. `None`: make none. `set_mac` is given the MAC key,
+/// where it is: no key is ever copied into a job.
 ///
 /// # Safety
 /// `ssl` is alive; called inside its ticket key callback.
-pub(crate) unsafe fn begin_seal(ssl: *mut SSL) -> Option<SealJob> {
+pub(crate) unsafe fn begin_seal(ssl: *mut SSL, set_mac: impl FnOnce(&[u8; 32]) -> bool) -> Option<SealJob> {
     maybe_panic("seal");
     let now = clock::now();
     // SAFETY: the caller's promise; one thread at a time uses an SSL.
@@ -104,21 +104,27 @@ pub(crate) unsafe fn begin_seal(ssl: *mut SSL) -> Option<SealJob> {
     unsafe { check_lifetime(session, ring.schedule().accept()) };
     let keys = ring.sealing(now)?;
     let salt = shim().store.salt()?;
-    Some(SealJob { key_name: keys.name, salt, mac: keys.mac.clone(), root: keys.root.clone(), binding, time })
+    set_mac(keys.mac.expose()).then_some(SealJob { key_name: keys.name, salt, binding, time, now })
 }
 
-/// Keys for a ticket that came in. `None`: not ours, or nothing that may be opened; counted.
+/// Keys for a ticket that came in. `None`: not ours, or nothing that may be opened; counted. `set_mac` as above.
 ///
 /// # Safety
 /// `ssl` is alive; called inside its ticket key callback while its ClientHello is looked at.
-pub(crate) unsafe fn begin_open(ssl: *mut SSL, key_name: &KeyName, salt: Salt, tls13: bool) -> Option<OpenJob> {
+pub(crate) unsafe fn begin_open(
+    ssl: *mut SSL,
+    key_name: KeyName,
+    salt: Salt,
+    tls13: bool,
+    set_mac: impl FnOnce(&[u8; 32]) -> bool,
+) -> Option<OpenJob> {
     maybe_panic("open");
     let now = clock::now();
     // SAFETY: the caller's promise; one thread at a time uses an SSL.
     let connection = unsafe { connection::of(ssl) }?;
     let context = context::of(connection.first)?;
     let ring = shim().store.read(now)?;
-    let (keys, newest) = match ring.find(key_name, now) {
+    let (keys, newest) = match ring.find(&key_name, now) {
         Found::Keys { keys, newest } => (keys, newest),
         Found::Expired => return refuse(Refusal::Expired),
         Found::Unknown => return refuse(Refusal::UnknownKey),
@@ -126,12 +132,15 @@ pub(crate) unsafe fn begin_open(ssl: *mut SSL, key_name: &KeyName, salt: Salt, t
     // SAFETY: the caller's promise; `first` lives as long as the SSL.
     let binding = unsafe { context.place.binding(ssl, connection.first, shim().settings.bind, Moment::Opening) };
     let Some(binding) = binding else { return refuse(Refusal::Binding) };
+    if !set_mac(keys.mac.expose()) {
+        add(Counter::Failures);
+        return None;
+    }
     Some(OpenJob {
-        mac: keys.mac.clone(),
         // TLS 1.3: always, as libssl does by default, because a ticket that is used twice can be linked (RFC 8446
         // appendix C.4).
         renew: tls13 || !newest,
-        root: keys.root.clone(),
+        key_name,
         salt,
         binding,
         now,
@@ -157,7 +166,7 @@ impl Job {
     /// How many bytes [`Job::update`] wants for an input of `len`. `None` if there is nothing to do with it.
     pub(crate) fn room(&self, len: usize) -> Option<usize> {
         match self {
-            Self::Seal(_) => len.checked_add(HEADER_LEN),
+            Self::Seal(_) | Self::Blank => len.checked_add(HEADER_LEN),
             Self::Open(_) => Some(len),
             Self::Sealed(_) | Self::Opened(..) | Self::Done => None,
         }
@@ -194,6 +203,11 @@ impl Job {
                 *self = Self::Opened(opened, ssl, renew);
                 Some(written)
             }
+            Self::Blank => {
+                out.get_mut(..len.checked_add(HEADER_LEN)?)?.fill(0);
+                *self = Self::Blank;
+                Some(len + HEADER_LEN)
+            }
             Self::Sealed(_) | Self::Opened(..) | Self::Done => None,
         }
     }
@@ -220,6 +234,7 @@ impl Job {
                 }
                 Some(None)
             }
+            Self::Blank => Some(Some([0; TAG_LEN])),
             Self::Seal(_) | Self::Open(_) | Self::Done => None,
         }
     }
@@ -239,7 +254,9 @@ impl SealJob {
         body.copy_within(..der, HEADER_LEN);
         body.get_mut(..HEADER_LEN)?.copy_from_slice(&self.time.to_bytes());
         maybe_panic("seal-update");
-        seal_body(&self.root, &self.salt, &self.binding, body)
+        let ring = shim().store.read(self.now)?;
+        let Found::Keys { keys, .. } = ring.find(&self.key_name, self.now) else { return None };
+        seal_body(&keys.root, &self.salt, &self.binding, body)
     }
 }
 
@@ -248,9 +265,13 @@ impl OpenJob {
     fn open(&self, bytes: &mut [u8]) -> Option<OpenedTicket> {
         maybe_panic("open-update");
         let Some((body, tag)) = bytes.split_last_chunk_mut::<TAG_LEN>() else { return refuse(Refusal::Malformed) };
-        if let Err(why) = open_body(&self.root, &self.salt, &self.binding, body, tag) {
+        let ring = shim().store.read(self.now)?;
+        // Known a moment ago; between that and now another thread can only have brought the ring up to date.
+        let Found::Keys { keys, .. } = ring.find(&self.key_name, self.now) else { return refuse(Refusal::Expired) };
+        if let Err(why) = open_body(&keys.root, &self.salt, &self.binding, body, tag) {
             return refuse(why);
         }
+        drop(ring);
         let Some(header) = body.first_chunk::<HEADER_LEN>() else { return refuse(Refusal::Malformed) };
         let time = FullHandshake::from_bytes(*header);
         if u64::from(time.age(self.now)) > shim().settings.max_age {

@@ -4,6 +4,7 @@
   secrets.py keys STATE NOW       the secrets that a state file leads to at that time, one a line: NAME HEX
   secrets.py live PID SESSION     the same of a running process with keys of its own, read out of its memory
   secrets.py find FILE            reads such lines from stdin and looks for each in FILE: prints the names found
+  secrets.py inside PID           the same in all memory of a running process
 
 Written from docs/state-file.md and docs/ticket-format.md alone, with nothing of the library's. `live` knows where keys
 are by what they do: of all in the process's memory that is kept out of dumps, the MAC key is what fits the HMAC of the
@@ -68,45 +69,54 @@ def ticket_of(path):
     raise SystemExit("no ticket in the session")
 
 
-def live(pid, session):
-    ticket = ticket_of(session)
-    with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as file:
-        maps = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) (?:(?!^[0-9a-f]+-).)*?^VmFlags:([^\n]*)", file.read(), re.M | re.S)
+def memory_of(pid, flag=""):
+    """The contents of a process's mappings, of those with that flag if one is given."""
+    with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as file:
+        maps = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) (.*)\n(?:[A-Z].*\n)*?VmFlags:(.*)", file.read(), re.M)
     with open(f"/proc/{pid}/mem", "rb") as mem:
-        for start, end, flags in maps:
-            if " dd" not in flags:
+        for start, end, name, flags in maps:
+            if flag and flag not in flags.split():
+                continue
+            if " io" in flags or "[v" in name:  # the kernel's own pages
                 continue
             mem.seek(int(start, 16))
-            try:
-                memory = mem.read(int(end, 16) - int(start, 16))
-            except OSError:  # the kernel's own pages
-                continue
-            for at in (found.start() for found in re.finditer(re.escape(ticket[:16]), memory)):
-                near = range(max(0, at - 96), min(len(memory), at + 112) - 32, 4)
-                for mac_at in near:
-                    mac = memory[mac_at:mac_at + 32]
-                    if hmac.new(mac, ticket[:-32], hashlib.sha256).digest() == ticket[-32:]:
-                        yield "mac", mac
-                        for other in (mac_at - 32, mac_at + 32):
-                            secret = memory[other:other + 32]
-                            if len(set(secret)) > 16 and ticket[:16] not in secret:
-                                yield f"beside[{other - mac_at}]", secret
+            yield mem.read(int(end, 16) - int(start, 16))
 
 
-def find(path, lines):
+def live(pid, session):
+    ticket = ticket_of(session)
+    for memory in memory_of(pid, "dd"):
+        for at in (found.start() for found in re.finditer(re.escape(ticket[:16]), memory)):
+            for mac_at in range(max(0, at - 96), min(len(memory), at + 112) - 32, 4):
+                mac = memory[mac_at:mac_at + 32]
+                if hmac.new(mac, ticket[:-32], hashlib.sha256).digest() != ticket[-32:]:
+                    continue
+                yield "mac", mac
+                for other in (mac_at - 32, mac_at + 32):
+                    secret = memory[other:other + 32]
+                    if len(set(secret)) > 16 and ticket[:16] not in secret:
+                        yield f"beside[{other - mac_at}]", secret
+
+
+def find(places, lines):
     wanted = [(name, bytes.fromhex(value)) for name, value in (line.split() for line in lines)]
-    with open(path, "rb") as file:
-        core = file.read()
-    for name, value in wanted:
+    found = set()
+    for place in places:
         # Half of a key would do for whoever looks for the rest.
-        if value in core or any(part in core for part in (value[:16], value[-16:])):
+        found |= {name for name, value in wanted if value[:16] in place or value[-16:] in place}
+    for name, _ in wanted:
+        if name in found:
             print(name)
 
 
 def main():
     what = sys.argv[1]
     if what == "find":
-        find(sys.argv[2], sys.stdin)
+        with open(sys.argv[2], "rb") as file:
+            find([file.read()], sys.stdin)
+        return
+    if what == "inside":
+        find(memory_of(sys.argv[2]), sys.stdin)
         return
     for name, value in keys(sys.argv[2], int(sys.argv[3])) if what == "keys" else live(sys.argv[2], sys.argv[3]):
         print(name, value.hex())

@@ -3,7 +3,8 @@
  * moves into a chroot, replaces itself by exec with its listening socket kept.
  * It knows nothing of tickets but what libssl does by default.
  *
- *   server CERT KEY [workers=N] [timeout=S] [sid=TEXT] [own-keys=1] [listen=FD] [image=N]
+ *   server CERT KEY [workers=N] [timeout=S] [sid=TEXT] [own-keys=1] [first=drop|chroot:DIR]
+ *          [listen=FD] [image=N]
  *
  * prints "port=… pid=…" for itself and for each worker. Every process has a
  * port of its own, so that whoever connects knows to whom. A connection that
@@ -139,13 +140,18 @@ static void stats(char *answer, size_t size)
                                  (unsigned long long)values[i]);
 }
 
-static void drop(char *answer, size_t size)
+static void drop(void)
 {
     if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0
         || setresuid(NOBODY, NOBODY, NOBODY) != 0)
         die("drop");
     be_bounded(); /* a change of user forgets the death signal */
-    snprintf(answer, size, "uid=%d", (int)getuid());
+}
+
+static void move_into(const char *dir)
+{
+    if (chroot(dir) != 0 || chdir("/") != 0)
+        die("chroot");
 }
 
 static void replace(int client)
@@ -174,11 +180,10 @@ static void obey(int fd)
     else if (strcmp(order, "context") == 0)
         make_context();
     else if (strcmp(order, "drop") == 0)
-        drop(answer, sizeof(answer));
-    else if (strncmp(order, "chroot ", 7) == 0) {
-        if (chroot(order + 7) != 0 || chdir("/") != 0)
-            die("chroot");
-    } else if (strcmp(order, "exec") != 0)
+        drop();
+    else if (strncmp(order, "chroot ", 7) == 0)
+        move_into(order + 7);
+    else if (strcmp(order, "exec") != 0)
         snprintf(answer, sizeof(answer), "what?");
     dprintf(fd, "%s\n", answer);
     if (strcmp(order, "exec") == 0)
@@ -241,6 +246,7 @@ static long number(int argc, char **argv, const char *name)
 
 int main(int argc, char **argv)
 {
+    const char *first;
     char answer[100];
 
     if (argc < 3)
@@ -260,6 +266,12 @@ int main(int argc, char **argv)
     me.listener = (int)number(argc, argv, "listen");
     if (me.listener == 0)
         me.listener = new_listener(&me.port);
+    /* Some servers do this before they touch libssl at all. */
+    first = option(argc, argv, "first");
+    if (first != NULL && strcmp(first, "drop") == 0)
+        drop();
+    else if (first != NULL && strncmp(first, "chroot:", 7) == 0)
+        move_into(first + 7);
     make_context();
     if (me.image == 0)
         printf("port=%d pid=%d\n", me.port, (int)getpid());

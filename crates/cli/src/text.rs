@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -32,6 +33,11 @@ impl Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// The last part of a path.
+pub fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A user's name, and number.

@@ -87,7 +87,7 @@ fn seeds_give_everybody_the_same_chain() {
 fn what_is_no_seed() {
     let dir = tempdir().unwrap();
     let file = dir.path().join("state").to_str().unwrap().to_owned();
-    for wrong in [&b""[..], b"secret", &[7; 31], SEED[1..].as_bytes(), b"ticketshim-state cut off"] {
+    for wrong in [&b""[..], b"secret", &[7; 31], &SEED.as_bytes()[1..], b"ticketshim-state cut off"] {
         let gave = with_stdin(&["state", "init", &file, "--from-stdin"], wrong);
         assert!(gave.code != 0 && gave.err.starts_with("ticketshim: "), "{wrong:?}: {}", gave.err);
     }

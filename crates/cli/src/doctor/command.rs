@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use ticketshim_keys::settings::Settings;
+use ticketshim_keys::settings::{Mode, Settings};
 
 use super::plugins;
 use super::report::{Outcome, Report};
@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::library::{self, Library};
 use crate::loader;
 use crate::program::{self, Program, is_libssl};
+use crate::text::file_name;
 
 /// Libraries that speak TLS too, and that nothing here helps.
 const OTHERS: [(&str, &str); 7] = [
@@ -63,16 +64,27 @@ fn look(report: &mut Report, name: &OsStr, arguments: &[OsString]) -> (Outcome, 
             "the state file is refused, so keys would be the process's own: see above".to_owned(),
         );
     }
+    let name = file_name(&found.elf.path);
+    if !found.scripts.is_empty() && known::is_shell(&name) {
+        let verdict = "a shell script: which program it ends in cannot be seen from its file. What it starts inherits the \
+                       setting, unless it clears the environment: ask again with that program, or its process id";
+        return (Outcome::Unknown, verdict.to_owned());
+    }
     let (outcome, verdict) = linkage(report, &found, &library);
-    if on || outcome != Outcome::WillHelp {
+    if outcome != Outcome::WillHelp {
         return (outcome, verdict);
     }
-    (Outcome::WillNot, "TICKETSHIM_MODE=off switches it off: remove that".to_owned())
+    if !on {
+        return (Outcome::WillNot, "TICKETSHIM_MODE=off switches it off: remove that".to_owned());
+    }
+    match known::obstacle(&name, settings.mode == Mode::Enforce) {
+        Some(obstacle) => (Outcome::WillNot, obstacle.to_owned()),
+        None => (outcome, verdict),
+    }
 }
 
 fn advise(report: &mut Report, path: &Path) {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    known::advice(&name).iter().for_each(|line| report.note(line));
+    known::advice(&file_name(path)).iter().for_each(|line| report.note(line));
 }
 
 /// How the program comes by libssl.

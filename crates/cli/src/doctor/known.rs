@@ -15,15 +15,12 @@ pub fn advice(program: &str) -> &'static [&'static str] {
         "lighttpd" => {
             &["lighttpd rotates ticket keys of its own, and they win: --mode enforce takes over nevertheless"]
         }
-        "master" | "postfix" | "smtpd" | "tlsmgr" => &[
-            "Postfix clears the environment: name LD_PRELOAD and the TICKETSHIM_ variables in import_environment; its own \
-             ticket keys (tlsmgr) win nevertheless",
-        ],
+        "master" | "postfix" | "smtpd" | "tlsmgr" => {
+            &["Postfix clears the environment: name LD_PRELOAD and the TICKETSHIM_ variables in import_environment"]
+        }
         "dovecot" | "imap-login" | "pop3-login" => {
             &["Dovecot clears the environment: add LD_PRELOAD and the TICKETSHIM_ variables to import_environment"]
         }
-        "proftpd" => &["ProFTPD's mod_tls rotates ticket keys of its own, and they win"],
-        "postgres" => &["PostgreSQL gives no tickets at all: there is nothing to help with"],
         "sudo" | "su" | "doas" | "runuser" => {
             &["it may clear the environment for what it starts: let it start `ticketshim run` instead, as in `sudo \
              ticketshim run -- CMD`"]
@@ -33,4 +30,26 @@ pub fn advice(program: &str) -> &'static [&'static str] {
         }
         _ => &[],
     }
+}
+
+/// Why a program that uses OpenSSL is not helped all the same; `enforced`: whether its own ticket keys are overruled.
+pub fn obstacle(program: &str, enforced: bool) -> Option<&'static str> {
+    match program {
+        "postgres" => Some("PostgreSQL gives no tickets at all: there is nothing to help with"),
+        "lighttpd" if !enforced => {
+            Some("lighttpd rotates ticket keys of its own, and they win: --mode enforce overrules them")
+        }
+        "proftpd" if !enforced => {
+            Some("ProFTPD rotates ticket keys of its own, and they win: --mode enforce overrules them")
+        }
+        "master" | "postfix" | "smtpd" | "tlsmgr" if !enforced => {
+            Some("Postfix (tlsmgr) rotates ticket keys of its own, and they win: --mode enforce overrules them")
+        }
+        _ => None,
+    }
+}
+
+/// Whether it is a shell: what its script starts cannot be told from its file.
+pub fn is_shell(program: &str) -> bool {
+    matches!(program, "sh" | "bash" | "dash" | "zsh" | "ksh" | "busybox")
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ticketshim_keys::settings::{self, Settings};
+use ticketshim_keys::settings::{self, Mode, Settings};
 
 use super::report::{Outcome, Report};
 use super::{keys, known, version};
@@ -12,6 +12,7 @@ use crate::elf::Elf;
 use crate::exit::Exit;
 use crate::process::{self, Mapped, Process};
 use crate::program::is_libssl;
+use crate::text::file_name;
 
 const LIBRARY: &str = "libticketshim.so";
 
@@ -56,7 +57,14 @@ fn look(report: &mut Report, process: &Process) -> (Outcome, String) {
     let on = settings.as_ref().is_none_or(|settings| keys::settings(report, settings));
     let state = settings.as_ref().and_then(|settings| settings.state.clone());
     let state_is_good = state.is_none_or(|file| keys::state_file(report, &file, &process.outside(&file), process.uid));
-    verdict(process, library, &users, on, state_is_good)
+    let enforced = settings.is_some_and(|settings| settings.mode == Mode::Enforce);
+    match verdict(process, library, &users, on, state_is_good) {
+        (Outcome::Helped, verdict) => match known::obstacle(&file_name(&process.program), enforced) {
+            Some(obstacle) => (Outcome::WillNot, obstacle.to_owned()),
+            None => (Outcome::Helped, verdict),
+        },
+        other => other,
+    }
 }
 
 /// With the library in it.
@@ -191,8 +199,4 @@ fn settings_of(report: &mut Report, process: &Process) -> Option<Settings> {
         file.as_ref()?;
     }
     Some(Settings::read(|name| process.variable(name).map(Into::into), file.as_deref()))
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
