@@ -25,24 +25,12 @@ struct Libssl {
     tickets_node: &'static str,
 }
 
-const OPENSSL_1_1_1: Libssl = Libssl {
-    mechanism: "legacy",
-    soname: "libssl.so.1.1",
-    node: "OPENSSL_1_1_0",
-    tickets_node: "OPENSSL_1_1_1",
-};
-const OPENSSL_3: Libssl = Libssl {
-    mechanism: "provider",
-    soname: "libssl.so.3",
-    node: "OPENSSL_3.0.0",
-    tickets_node: "OPENSSL_3.0.0",
-};
-const OPENSSL_4: Libssl = Libssl {
-    mechanism: "provider",
-    soname: "libssl.so.4",
-    node: "OPENSSL_4.0.0",
-    tickets_node: "OPENSSL_4.0.0",
-};
+const OPENSSL_1_1_1: Libssl =
+    Libssl { mechanism: "legacy", soname: "libssl.so.1.1", node: "OPENSSL_1_1_0", tickets_node: "OPENSSL_1_1_1" };
+const OPENSSL_3: Libssl =
+    Libssl { mechanism: "provider", soname: "libssl.so.3", node: "OPENSSL_3.0.0", tickets_node: "OPENSSL_3.0.0" };
+const OPENSSL_4: Libssl =
+    Libssl { mechanism: "provider", soname: "libssl.so.4", node: "OPENSSL_4.0.0", tickets_node: "OPENSSL_4.0.0" };
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

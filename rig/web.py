@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shutil
 import signal
 import sys
 import time
@@ -116,6 +117,10 @@ class NginxUpgrade(Nginx):
             text = file.read()
         names = ("LD_PRELOAD", "TICKETSHIM_STATE", "TICKETSHIM_STATS", "TICKETSHIM_LOG")
         self.write("nginx.conf", "".join(f"env {name};\n" for name in names) + text)
+
+    def command(self):
+        # nginx executes its own argv[0], without looking it up.
+        return [shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin"), *super().command()[1:]]
 
     def reload(self):
         old = self.main_pid()

@@ -200,9 +200,9 @@ static void with_a_state_file(ts_proto p, const char *state)
 
 /* ---- a process that was forked --------------------------------------------------------- */
 
-/* In the child: a ticket of `s`, with this server or with one of its own. */
+/* In the child: a ticket of `s`, with these contexts or with some of its own. */
 static SSL_SESSION *ticket_of_a_fork(ts_proto p, const spot *s, SSL_CTX *srv,
-                                     SSL_CTX *cli)
+                                     SSL_CTX *cli, int made_before)
 {
     unsigned char buf[16384];
     int fds[2], status;
@@ -213,11 +213,20 @@ static SSL_SESSION *ticket_of_a_fork(ts_proto p, const spot *s, SSL_CTX *srv,
     if (pipe(fds) != 0 || (pid = fork()) < 0)
         ts_bail("cannot fork");
     if (pid == 0) {
-        SSL_CTX *own_cli = NULL,
-            *own = srv == NULL ? server_at(p, s, &own_cli) : srv;
-        SSL_SESSION *ss = issue(p, s, own, own_cli != NULL ? own_cli : cli);
+        /* Its own copies; all is freed here for valgrind, which looks at both. */
+        SSL_CTX *own_cli = cli, *own = srv;
+        SSL_SESSION *ss;
 
+        if (!made_before) {
+            SSL_CTX_free(srv);
+            SSL_CTX_free(cli);
+            own = server_at(p, s, &own_cli);
+        }
+        ss = issue(p, s, own, own_cli);
         len = to_bytes(ss, buf, sizeof(buf));
+        SSL_SESSION_free(ss);
+        SSL_CTX_free(own);
+        SSL_CTX_free(own_cli);
         _exit(write(fds[1], buf, len) == (ssize_t)len ? 0 : 1);
     }
     close(fds[1]);
@@ -233,8 +242,7 @@ static void of_a_fork(ts_proto p, const char *from, const char *to, int made_bef
                       ts_fate stock, int resumes)
 {
     SSL_CTX *cli, *srv = server_at(p, find_spot(to), &cli);
-    SSL_SESSION *ss = ticket_of_a_fork(p, find_spot(from),
-                                       made_before ? srv : NULL, cli);
+    SSL_SESSION *ss = ticket_of_a_fork(p, find_spot(from), srv, cli, made_before);
     ts_journey j = { .proto = p, .from = srv, .cli = cli,
         .to_name = find_spot(to)->name,
         .shim = resumes ? TS_RESUMES

@@ -109,6 +109,36 @@ static void copy_in_use(ts_proto proto)
 
 /* ---- SSL_clear() ----------------------------------------------------------------- */
 
+/*
+ * Up to 3.0.8 and some, a server that was resumed in TLS 1.3 and cleared selects
+ * a PSK in the next full handshake too, where the client has offered none.
+ */
+static int can_be_cleared(ts_proto proto)
+{
+    SSL_SESSION *ss;
+    ts_conn *c;
+    int works;
+    rig r;
+
+    rig_up(&r, proto);
+    c = ts_connect(r.srv, r.cli, NULL);
+    ts_expect_core(c->tickets, 0);
+    ss = ts_session(c);
+    for (int i = 0; i < 2; i++) { /* resumed, then full */
+        ts_conn_next(c, r.cli, i == 0 ? ss : NULL);
+        ts_conn_handshake(c);
+        ts_expect_core(c->tickets, c->server.resumed);
+    }
+    works = c->established;
+    if (!works)
+        ts_note("n/a: %s: this OpenSSL cannot clear an SSL that was resumed",
+                r.name);
+    ts_conn_free(c);
+    SSL_SESSION_free(ss);
+    rig_down(&r);
+    return works;
+}
+
 /* full, resumed, full, resumed, an unknown ticket: all on one server SSL. */
 static void cleared(ts_proto proto)
 {
@@ -229,8 +259,10 @@ int main(void)
     for (const ts_proto *p = ts_all_protos; *p != TS_PROTO_END; p++) {
         copies(*p);
         copy_in_use(*p);
-        cleared(*p);
-        cleared_half_way(*p);
+        if (can_be_cleared(*p)) {
+            cleared(*p);
+            cleared_half_way(*p);
+        }
     }
     cleared_then_psk();
     return ts_done();

@@ -16,12 +16,12 @@ agree() { # agree ONE OTHER DESCRIPTION: tickets go both ways
 state epoch
 start epoch "=100"
 device=$port
-get "$device" then
-is "$(fate "$device" then)" "$both" "in 1970 tickets are sealed and opened"
+get "$device" unset
+is "$(fate "$device" unset)" "$both" "in 1970 tickets are sealed and opened"
 set_clock epoch "=$noon"
 get "$device" now
 is "$(fate "$device" now)" "$both" "when the clock is set they are too"
-is "$(fate "$device" then)" "$neither" "… and those of 1970 have expired"
+is "$(fate "$device" unset)" "$neither" "… and those of 1970 have expired"
 ask "$device" context >"$work/out"
 start epoch-other "=$noon"
 agree "$device" "$port" "… and another server on the file agrees"

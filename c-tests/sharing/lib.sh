@@ -24,6 +24,9 @@ mkdir -p "$bin" && flock "$bin" make -s -C "$here" >"$bin/build.log" 2>&1 || { c
 
 # Not under the checkout: another user must be able to reach it, and some paths are too open to hold a state file.
 work=$(mktemp -d "${TMPDIR:-/tmp}/ticketshim-test.XXXXXX") && chmod 755 "$work" || bail "no directory to work in"
+# Copies, because a build may be under way, and another user is to execute them too.
+cp "$lib" "$work/libticketshim.so" && cp "$command" "$work/ticketshim" && cp -r "$bin" "$work/bin" || bail "no space"
+lib=$work/libticketshim.so command=$work/ticketshim bin=$work/bin
 started=()
 finish() {
     local status=$?
@@ -82,7 +85,8 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=s
 chmod 644 "$work/key.pem"
 
 # server NAME [NAME=value…] [-- OPTION…]: a server with that environment; sets $port and $pid, and ${ports[i]}, ${pids[i]}
-# of its workers. Its stderr is $work/NAME.err.
+# of its workers. Its stderr is $work/NAME.err. ${as[@]} is put before the command.
+as=()
 server() {
     local name=$1 settings=() workers=0
     shift
@@ -91,7 +95,7 @@ server() {
     [ -f "$(clock_of "$name")" ] || set_clock "$name" ""
     exec {out}< <(exec env -i "PATH=$PATH" OPENSSL_CONF=/dev/null "TS_CLOCK=$(clock_of "$name")" \
         "LD_PRELOAD=$lib $bin/clock.so" ${settings[@]+"${settings[@]}"} \
-        "${program:-$bin/server}" "$work/cert.pem" "$work/key.pem" "$@" 2>>"$work/$name.err" </dev/null)
+        ${as[@]+"${as[@]}"} "$bin/server" "$work/cert.pem" "$work/key.pem" "$@" 2>>"$work/$name.err" </dev/null)
     read_ports || bail "server $name did not start: $(cat "$work/$name.err")"
     [[ " $* " =~ " workers="([0-9]+) ]] && workers=${BASH_REMATCH[1]}
     local main_port=$port main_pid=$pid i

@@ -14,8 +14,9 @@ run() { # run NAME [NAME=value…]: in the background
 }
 mkdir -m 700 "$work/state"
 "$command" state init --rotate 1s --accept 5s "$work/state/file" >"$work/init.err" 2>&1 || sed 's/^/# /' "$work/init.err"
-run own && own=$!
-run file "TICKETSHIM_STATE=$work/state/file" && file=$!
+declare -A running
+run own && running[own]=$!
+run file "TICKETSHIM_STATE=$work/state/file" && running[file]=$!
 advances=0 troubles=0
 for ((i = 0; i < seconds - 2; i++)); do
     sleep 1
@@ -23,7 +24,7 @@ for ((i = 0; i < seconds - 2; i++)); do
     else troubles=$((troubles + 1)); sed 's/^/# /' "$work/advance.err"; fi
 done
 for name in own file; do
-    wait "${!name}"
+    wait "${running[$name]}"
     status=$?
     while IFS= read -r line; do
         case $line in

@@ -62,6 +62,19 @@ is "$(fates old)" "$neither" "when the window of the old chain is over its ticke
 get "${all[0]}" later
 is "$(fates later)" "$both" "… and the new chain is shared on"
 
+# A master that never made a ticket, re-seeded before it forks.
+server_on idle
+get "${ports[0]}" old
+master=$port
+"$command" state reseed "$file" >"$work/out"
+worker "$master"
+is "$(fate "$port" old)" "$both" "a worker forked after a re-seed from a master that slept through it opens old tickets"
+sleep 1.1
+get "$port" new
+is "$(fate "${ports[1]}" new), $(fate "${ports[0]}" new)" "$both, $both" "… and has the new chain, as those forked before"
+server idle-other "TICKETSHIM_STATE=$file"
+is "$(fate "$port" new)" "$both" "… and as a server started now"
+
 # ---- refused --------------------------------------------------------------------------
 
 server_on bad

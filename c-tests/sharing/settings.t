@@ -32,34 +32,32 @@ is "$(counter "$port" sealed) $(counter "$port" attached)" "4 1" "… and the co
 
 # ---- bind --------------------------------------------------------------------------------
 
-# binds MODE…: which of three journeys end in "binding" under it: to another name, to another session id context, to
-# another context object of the same kind.
+# What becomes of a ticket of TLS 1.3 under another name, in another session id context, and after a restart; each with
+# how many were refused for their binding.
 journeys() { # journeys NAME [NAME=value…]
-    local name=$1 from to first=()
+    local name=$1 from to
     state "$name"
     server "$name" "TICKETSHIM_STATE=$file" "${@:2}" && from=$port
     server "$name-sid" "TICKETSHIM_STATE=$file" "${@:2}" -- sid=other && to=$port
     shake "$from" 1.3 name=a.test "save=$work/$name.pem"
     shake "$from" 1.3 name=b.test "offer=$work/$name.pem"
-    first=("$got $(counter "$from" binding)")
+    line="$got $(counter "$from" binding)"
     shake "$to" 1.3 name=a.test "offer=$work/$name.pem"
-    first+=("$got $(counter "$to" binding)")
+    line="$line, $got $(counter "$to" binding)"
     server "$name-again" "TICKETSHIM_STATE=$file" "${@:2}"
     shake "$port" 1.3 name=a.test "offer=$work/$name.pem"
-    first+=("$got $(counter "$port" binding)")
-    (IFS=,; echo "${first[*]}")
+    line="$line, $got $(counter "$port" binding)"
 }
-run_journeys() { journeys "$@" >"$work/journey"; read -r line <"$work/journey"; }
-run_journeys context TICKETSHIM_BIND=context
-is "$line" "full 1,full 1,full 1" "bind context: no other name, context, or start of the server"
-run_journeys strict TICKETSHIM_BIND=strict
-is "$line" "full 1,full 1,resumed 0" "bind strict: no other name or context, but another start of the server"
-run_journeys sni TICKETSHIM_BIND=sni
-is "$line" "full 1,full 0,resumed 0" "bind sni: no other name; another context is left to libssl, which refuses it"
-run_journeys none TICKETSHIM_BIND=none
-is "$line" "resumed 0,full 0,resumed 0" "bind none: another name too"
-run_journeys nonsense TICKETSHIM_BIND=loose
-is "$line" "full 1,full 1,resumed 0" "bind loose: there is no such thing, so it is strict"
+journeys context TICKETSHIM_BIND=context
+is "$line" "full 1, full 1, full 1" "bind context: no other name, context, or start of the server"
+journeys strict TICKETSHIM_BIND=strict
+is "$line" "full 1, full 1, resumed 0" "bind strict: no other name or context, but another start of the server"
+journeys sni TICKETSHIM_BIND=sni
+is "$line" "full 1, full 0, resumed 0" "bind sni: no other name; another context is left to libssl, which refuses it"
+journeys none TICKETSHIM_BIND=none
+is "$line" "resumed 0, full 0, resumed 0" "bind none: another name too"
+journeys nonsense TICKETSHIM_BIND=loose
+is "$line" "full 1, full 1, resumed 0" "bind loose: there is no such thing, so it is strict"
 is "$(log_of nonsense "TICKETSHIM_BIND=loose is not ")" 1 "… and a line says so"
 
 # ---- state, stats ---------------------------------------------------------------------------
@@ -80,23 +78,23 @@ is "$(log_of refused)" 1 "… once"
 set_clock rotate "=$noon"
 server rotate TICKETSHIM_ROTATE=90 TICKETSHIM_ACCEPT=5m -- timeout=604800
 start=$((noon / 90 * 90 + 90))
-set_clock rotate "=$start" && first=$(key_of "$port")
+set_clock rotate "=$start" && before=$(key_of "$port")
 set_clock rotate "=$((start + 89))"
-is "$(key_of "$port")" "$first" "rotate 90: the same key for 90 seconds"
+is "$(key_of "$port")" "$before" "rotate 90: the same key for 90 seconds"
 get "$port" old
 set_clock rotate "=$((start + 90))"
-[ "$(key_of "$port")" != "$first" ]; ok $? "rotate 90: another one then"
+[ "$(key_of "$port")" != "$before" ]; ok $? "rotate 90: another one then"
 set_clock rotate "=$((start + 449))"
 is "$(fate "$port" old)" "$both" "accept 5m: at least so long, in whole rotations: six minutes"
 set_clock rotate "=$((start + 450))"
 is "$(fate "$port" old), $(counter "$port" expired)" "$neither, 2" "accept 5m: … and no second longer"
 for wrong in 0 8d 1.5h; do
     bad TICKETSHIM_ROTATE $wrong
-    first=$(key_of "$port")
+    before=$(key_of "$port")
     set_clock bad-TICKETSHIM_ROTATE "=$((noon + 1799))"
-    is "$(key_of "$port")" "$first" "… the same key until the end of the hour"
+    is "$(key_of "$port")" "$before" "… the same key until the end of the hour"
     set_clock bad-TICKETSHIM_ROTATE "=$((noon + 1800))"
-    [ "$(key_of "$port")" != "$first" ]; ok $? "… and another one then, as by default"
+    [ "$(key_of "$port")" != "$before" ]; ok $? "… and another one then, as by default"
     rm "$work/bad-TICKETSHIM_ROTATE.err"
 done
 bad TICKETSHIM_ACCEPT 8d

@@ -166,6 +166,21 @@ if [ "$(id -u)" = 0 ]; then
     is "$(fate "$port" early), $(counter "$port" opened)" "$both, 2" "… and finds it again when it is restarted, as root at first"
     is "$(log_of early-own), $(log_of early-again)" "0, 0" "… without a line"
 
+    # Servers that never were root read a file of root's through their group.
+    state never && never=$file
+    "$command" state init "$file" >"$work/out" && chgrp nogroup "$work/never" "$file" && chmod 750 "$work/never" && chmod 640 "$file"
+    server never-root "TICKETSHIM_STATE=$file" && one=$port
+    as=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+    server never-user "TICKETSHIM_STATE=$file" && other=$port
+    as=()
+    shares "$one" "$other" "a server that never was root reads a file of root's through its group"
+    is "$(stat -c %u "/proc/$pid")" 65534 "… and is nobody"
+    set_clock advance "+172800"
+    TS_CLOCK=$(clock_of advance) LD_PRELOAD=$bin/clock.so "$command" state advance "$file" >"$work/out"
+    is "$(stat -c '%a %U %G' "$never")" "640 root nogroup" "… which stays so when root advances it"
+    ask "$other" context >"$work/out"
+    is "$(log_of never-user)" 0 "nothing of this is worth a line"
+
     state chroot
     server chroot "TICKETSHIM_STATE=$file" -- workers=1 timeout=43200
     outside=$port

@@ -30,24 +30,20 @@ pub(super) unsafe fn seal(
     set_job: impl Fn(Job) -> bool,
     breaks_without: impl Fn() -> bool,
 ) -> Sealing {
-    let prepared = guard(None, || {
+    let prepare = || {
         // SAFETY: the caller's promise.
         let job = unsafe { begin_seal(ssl, |key| quietly(|| set_mac(key))) }?;
         let head = (job.key_name, job.salt);
         quietly(|| set_job(Job::Seal(job))).then_some(head)
-    });
-    let (name, salt) = match prepared {
-        Some(head) => head,
-        None => {
-            add(Counter::Failures);
-            // SAFETY: the caller's promise.
-            let blank = guard(false, || unsafe { is_tls13(ssl) } && breaks_without());
-            if !blank || !guard(false, || quietly(|| set_mac(&[0; 32]) && set_job(Job::Blank))) {
-                return Sealing::NoTicket;
-            }
-            (KeyName([0; KEY_NAME_LEN]), Salt([0; SALT_LEN]))
-        }
     };
+    let blank = || {
+        // SAFETY: the caller's promise.
+        let wanted = unsafe { is_tls13(ssl) } && breaks_without();
+        (wanted && quietly(|| set_mac(&[0; 32]) && set_job(Job::Blank)))
+            .then_some((KeyName([0; KEY_NAME_LEN]), Salt([0; SALT_LEN])))
+    };
+    let prepared = guard(None, || prepare().or_else(|| fail(None))).or_else(|| guard(None, blank));
+    let Some((name, salt)) = prepared else { return Sealing::NoTicket };
     // SAFETY: the caller's promise; the lengths are libssl's.
     unsafe { ptr::copy_nonoverlapping(name.0.as_ptr(), key_name, KEY_NAME_LEN) };
     // SAFETY: as above (EVP_MAX_IV_LENGTH is 16).
@@ -81,12 +77,15 @@ pub(super) unsafe fn open(
         match (quietly(|| set_job(Job::Open(job))), renew) {
             (true, true) => Opening::ReadyRenew,
             (true, false) => Opening::Ready,
-            (false, _) => {
-                add(Counter::Failures);
-                Opening::Unknown
-            }
+            (false, _) => fail(Opening::Unknown),
         }
     })
+}
+
+/// Counts a failure, which becomes `answer`.
+fn fail<T>(answer: T) -> T {
+    add(Counter::Failures);
+    answer
 }
 
 /// Whether `ssl` speaks TLS 1.3, over whatever.

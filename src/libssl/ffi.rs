@@ -2,16 +2,13 @@
 
 use std::ffi::{c_char, c_int, c_long, c_uchar, c_void};
 
-use openssl_sys::{
-    ASN1_OBJECT, CRYPTO_EX_DATA, SSL, SSL_CTX, X509, X509_ALGOR, X509_NAME, stack_st_X509_NAME,
-};
+use openssl_sys::{ASN1_OBJECT, CRYPTO_EX_DATA, SSL, SSL_CTX, X509, X509_ALGOR, X509_NAME, stack_st_X509_NAME};
 
 /// The function pointer of `SSL_CTX_callback_ctrl` (<openssl/ssl.h>): its real type depends on the command.
 pub(crate) type AnyFn = Option<unsafe extern "C" fn()>;
 
 /// `CRYPTO_EX_new`, `CRYPTO_EX_free`, `CRYPTO_EX_dup` (CRYPTO_get_ex_new_index(3)).
-pub(crate) type ExNew =
-    unsafe extern "C" fn(*mut c_void, *mut c_void, *mut CRYPTO_EX_DATA, c_int, c_long, *mut c_void);
+pub(crate) type ExNew = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut CRYPTO_EX_DATA, c_int, c_long, *mut c_void);
 pub(crate) type ExFree = ExNew;
 pub(crate) type ExDup = unsafe extern "C" fn(
     *mut CRYPTO_EX_DATA,

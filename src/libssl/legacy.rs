@@ -140,16 +140,18 @@ fn make() -> *mut EVP_CIPHER {
     if made.is_null() {
         return ptr::null_mut();
     }
-    // SAFETY: a new method, and functions of the right types.
-    let complete = unsafe {
-        EVP_CIPHER_meth_set_flags(made, EVP_CIPH_FLAG_CUSTOM_CIPHER) == 1
-            && EVP_CIPHER_meth_set_iv_length(made, SALT_LEN as c_int) == 1
-            && EVP_CIPHER_meth_set_do_cipher(made, Some(do_cipher)) == 1
-            && EVP_CIPHER_meth_set_cleanup(made, Some(clean_up)) == 1
-    };
+    // SAFETY: a new method.
+    let flags = unsafe { EVP_CIPHER_meth_set_flags(made, EVP_CIPH_FLAG_CUSTOM_CIPHER) };
+    // SAFETY: as above.
+    let iv_length = unsafe { EVP_CIPHER_meth_set_iv_length(made, SALT_LEN as c_int) };
+    // SAFETY: as above, and a function of the right type.
+    let cipher = unsafe { EVP_CIPHER_meth_set_do_cipher(made, Some(do_cipher)) };
+    // SAFETY: as above.
+    let cleanup = unsafe { EVP_CIPHER_meth_set_cleanup(made, Some(clean_up)) };
+    let complete = [flags, iv_length, cipher, cleanup] == [1; 4];
     // SAFETY: always allowed.
     let probe = unsafe { EVP_CIPHER_CTX_new() };
-    // SAFETY: a new context (checked) and the method; as in set_job.
+    // SAFETY: a new context (checked) and the method; no key and no IV, as in set_job.
     let usable = !probe.is_null()
         && unsafe { EVP_CipherInit_ex(probe, made, ptr::null_mut(), ptr::null(), ptr::null(), 1) } == 1;
     // SAFETY: null or made above.

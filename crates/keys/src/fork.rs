@@ -43,9 +43,9 @@ pub(crate) fn generation() -> u32 {
 /// How long fork(2) waits for a thread in a [`Section`], which takes a few milliseconds.
 const FORK_WAITS: Duration = Duration::from_millis(100);
 /// Threads in a [`Section`].
-static SECTIONS: Count = Count(AtomicU64::new(0));
+static SECTIONS: Count = Count::new();
 /// Threads that are forking.
-static FORKS: Count = Count(AtomicU64::new(0));
+static FORKS: Count = Count::new();
 
 /// Changing what a child must see whole. Lasts until it is dropped.
 pub(crate) struct Section(u32);
@@ -92,14 +92,18 @@ extern "C" fn after_fork() {
 }
 
 /// A count of threads (low half) in the process of that generation (high half); in a child it is 0 again.
-struct Count(AtomicU64);
+pub(crate) struct Count(AtomicU64);
 
 impl Count {
-    fn get(&self, generation: u32) -> u32 {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub(crate) fn get(&self, generation: u32) -> u32 {
         Self::value(self.0.load(Ordering::SeqCst), generation)
     }
 
-    fn add(&self, generation: u32, change: i32) {
+    pub(crate) fn add(&self, generation: u32, change: i32) {
         let changed = |word| {
             let value = Self::value(word, generation).saturating_add_signed(change);
             Some(u64::from(generation) << 32 | u64::from(value))
@@ -225,7 +229,7 @@ mod tests {
 
     #[test]
     fn counts_of_a_parent_are_void() {
-        let count = Count(AtomicU64::new(0));
+        let count = Count::new();
         count.add(1, 1);
         count.add(1, 1);
         assert_eq!((count.get(1), count.get(2)), (2, 0));

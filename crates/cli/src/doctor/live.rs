@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ticketshim_keys::settings::{self, Mode, Settings};
 
+use super::counted::{self, Counted};
 use super::report::{Outcome, Report};
 use super::{keys, known, version};
 use crate::elf::Elf;
@@ -57,13 +58,29 @@ fn look(report: &mut Report, process: &Process) -> (Outcome, String) {
     let on = settings.as_ref().is_none_or(|settings| keys::settings(report, settings));
     let state = settings.as_ref().and_then(|settings| settings.state.clone());
     let state_is_good = state.is_none_or(|file| keys::state_file(report, &file, &process.outside(&file), process.uid));
+    let counted = counted::show(report, process);
     let enforced = settings.is_some_and(|settings| settings.mode == Mode::Enforce);
     match verdict(process, library, &users, on, state_is_good) {
-        (Outcome::Helped, verdict) => match known::obstacle(&file_name(&process.program), enforced) {
+        (Outcome::Helped, verdict) => by_counters(process, counted.as_ref(), enforced, verdict),
+        other => other,
+    }
+}
+
+/// What has happened counts for more than what can be expected.
+fn by_counters(process: &Process, counted: Option<&Counted>, enforced: bool, verdict: String) -> (Outcome, String) {
+    match counted {
+        Some(Counted { attached: 1.., .. }) => {
+            (Outcome::Helped, format!("{verdict}, which seals and opens its tickets"))
+        }
+        Some(Counted { detached: 1.., .. }) => {
+            let verdict = "its program brings ticket keys of its own, and they win: configure them away, or --mode enforce \
+                           overrules them";
+            (Outcome::WillNot, verdict.to_owned())
+        }
+        _ => match known::obstacle(&file_name(&process.program), enforced) {
             Some(obstacle) => (Outcome::WillNot, obstacle.to_owned()),
             None => (Outcome::Helped, verdict),
         },
-        other => other,
     }
 }
 

@@ -3,10 +3,11 @@
 //! - [`command`]: a program that does not run: what its files say.
 //! - [`live`]: a process: what is mapped into it.
 //! - [`plugins`]: what a program may load later. [`version`]: which OpenSSL a file is.
-//! - [`keys`]: the settings, the state file. [`known`]: what is known of particular servers.
+//! - [`keys`]: the settings, the state file. [`counted`]: the counters. [`known`]: what is known of particular servers.
 //! - [`report`]: how it is shown.
 
 mod command;
+mod counted;
 mod keys;
 mod known;
 mod live;

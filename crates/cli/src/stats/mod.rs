@@ -13,7 +13,7 @@ use crate::args;
 use crate::exit::Exit;
 use crate::text::{complain, say};
 
-use source::read;
+pub use source::{of_process, read};
 
 pub fn stats(args: &args::Stats) -> Exit {
     let file = match source::locate(&args.source) {

@@ -1,44 +1,101 @@
 //! Counters as a table, as JSON, and for Prometheus.
 
 use std::fmt::Write;
+use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use ticketshim_keys::counters::file::{Family, Published};
 
 use super::metrics::METRICS;
-use super::source::Snapshot;
-use crate::text::say_json;
+use crate::text::{Utc, say_json};
 
-/// A line for each counter, with what has come since `before`.
-pub fn table(now: &Snapshot, before: Option<&Snapshot>) -> String {
+/// A line for each counter, with what has come since `before`; then who counts, and the latest epochs.
+pub fn table(now: &Published, before: Option<&Published>) -> String {
     let mut text = String::new();
+    // Writing to a String cannot fail, here and below.
     for (at, metric) in METRICS.iter().enumerate() {
         let value = now.counters[at];
         let since =
             before.map(|before| value.wrapping_sub(before.counters[at]).cast_signed()).filter(|since| *since != 0);
         let since = since.map(|since| format!("  {since:+}")).unwrap_or_default();
-        // Writing to a String cannot fail.
         let _ = writeln!(text, "{:20} {value:12}{since}", metric.name);
+    }
+    for family in now.families.iter().filter(|family| family.lives) {
+        let _ = writeln!(text, "process {:<12} {}", family.founder, in_words(family));
+    }
+    if !now.history.is_empty() {
+        let _ = writeln!(text, "{:20} {:>12} {:>12} {:>12}", "epoch", "sealed", "opened", "refused");
+    }
+    for one in &now.history {
+        let _ = writeln!(text, "{:<20} {:12} {:12} {:12}", one.epoch, one.sealed, one.opened, one.refused);
     }
     text
 }
 
-pub fn json(now: &Snapshot) {
-    let values = METRICS.iter().zip(now.counters).map(|(metric, value)| (metric.name.to_owned(), Value::from(value)));
-    say_json(&values.collect::<Map<_, _>>());
+fn in_words(family: &Family) -> String {
+    let chain =
+        family.chain.map_or_else(|| "no keys yet".to_owned(), |chain| format!("chain {chain}, epoch {}", family.epoch));
+    let refusal =
+        family.refusal.map(|refusal| format!("; STATE FILE REFUSED: {}", refusal.text(Path::new("the state file"))));
+    format!("since {}, {chain}{}", Utc(family.began), refusal.unwrap_or_default())
 }
 
-/// The text format, version 0.0.4: of each family the help, the type, and then all its values.
-pub fn prometheus(now: &Snapshot) -> String {
+pub fn json(now: &Published) {
+    say_json(&json!({
+        "counters": counters(&now.counters),
+        "families": now.families.iter().map(family).collect::<Vec<_>>(),
+        "history": now.history.iter().map(|one| json!({
+            "epoch": one.epoch, "sealed": one.sealed, "opened": one.opened, "refused": one.refused,
+        })).collect::<Vec<_>>(),
+    }));
+}
+
+fn family(family: &Family) -> Value {
+    json!({
+        "founder": family.founder,
+        "writer": family.writer,
+        "lives": family.lives,
+        "began": family.began,
+        "written": family.written,
+        "epoch": family.epoch,
+        "chain": family.chain.map(|chain| chain.to_string()),
+        "refusal": family.refusal.map(|refusal| refusal.text(Path::new("the state file")).to_string()),
+        "counters": counters(&family.counters),
+    })
+}
+
+fn counters(values: &[u64]) -> Map<String, Value> {
+    METRICS.iter().zip(values).map(|(metric, value)| (metric.name.to_owned(), Value::from(*value))).collect()
+}
+
+/// The text format, version 0.0.4: of each family of metrics the help, the type, and then all its values.
+pub fn prometheus(now: &Published) -> String {
     let mut text = String::new();
     let mut family = "";
-    for (metric, value) in METRICS.iter().zip(now.counters) {
-        if metric.family != family {
-            family = metric.family;
-            let kind = if metric.is_gauge { "gauge" } else { "counter" };
-            let _ = write!(text, "# HELP {family} {}\n# TYPE {family} {kind}\n", metric.help);
+    let mut head = |text: &mut String, name: &'static str, help: &str, kind: &str| {
+        if name != family {
+            family = name;
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
         }
+    };
+    for (metric, value) in METRICS.iter().zip(now.counters) {
+        head(&mut text, metric.family, metric.help, if metric.is_gauge { "gauge" } else { "counter" });
         let label = metric.label.map(|(name, value)| format!("{{{name}=\"{value}\"}}")).unwrap_or_default();
-        let _ = writeln!(text, "{family}{label} {value}");
+        let _ = writeln!(text, "{}{label} {value}", metric.family);
+    }
+    let live = || now.families.iter().filter(|family| family.lives);
+    let gauges = [
+        ("ticketshim_families", "Servers that publish here and live.", live().count() as u64),
+        (
+            "ticketshim_state_refused",
+            "Of those, how many do not use or write their state file.",
+            live().filter(|family| family.refusal.is_some()).count() as u64,
+        ),
+        ("ticketshim_epoch", "The latest epoch of their keys.", live().map(|family| family.epoch).max().unwrap_or(0)),
+    ];
+    for (name, help, value) in gauges {
+        head(&mut text, name, help, "gauge");
+        let _ = writeln!(text, "{name} {value}");
     }
     text
 }
@@ -49,8 +106,8 @@ mod tests {
     use std::collections::HashSet;
     use ticketshim_keys::counters::Counter;
 
-    fn sample() -> Snapshot {
-        Snapshot { counters: std::array::from_fn(|i| i as u64 * 10) }
+    fn sample() -> Published {
+        Published { counters: std::array::from_fn(|i| i as u64 * 10), families: Vec::new(), history: Vec::new() }
     }
 
     #[test]
@@ -61,12 +118,21 @@ mod tests {
         assert_eq!(METRICS[Counter::StateRefusals as usize].name, "state_refusals");
     }
 
+    /// What promtool and its kin insist on.
     #[test]
     fn prometheus_has_each_family_once_and_together() {
         let text = prometheus(&sample());
         let mut seen = HashSet::new();
-        for line in text.lines().filter(|line| line.starts_with("# TYPE")) {
-            assert!(seen.insert(line.to_owned()), "{line} twice");
+        let mut current = String::new();
+        for line in text.lines() {
+            let name =
+                line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").split([' ', '{']).next().unwrap();
+            if name != current {
+                current = name.to_owned();
+                assert!(seen.insert(current.clone()), "{name} comes back");
+                assert!(line.starts_with("# HELP "), "{line}");
+            }
+            assert!(line.starts_with('#') || line.rsplit_once(' ').unwrap().1.parse::<f64>().is_ok(), "{line}");
         }
         assert!(text.contains("\nticketshim_refused_total{reason=\"binding\"} 80\n"));
         assert!(text.ends_with('\n'));

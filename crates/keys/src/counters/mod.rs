@@ -1,6 +1,13 @@
-//! What happened, in numbers.
+//! What happened, in numbers: of this process, and, if the operator names a file (`TICKETSHIM_STATS`), of all processes
+//! that were forked from the same start, published there (`file` has the format, `family` the way there).
 
+mod family;
+pub mod file;
+
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+pub(crate) use family::{Report, report};
 
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +49,19 @@ pub enum Counter {
 
 /// How many there are.
 pub const COUNT: usize = Counter::StateRefusals as usize + 1;
+/// How many of them are gauges; they come first.
+pub const GAUGES: usize = Counter::Detached as usize + 1;
+
+impl Counter {
+    /// Whether it can go down.
+    pub fn is_gauge(self) -> bool {
+        (self as usize) < GAUGES
+    }
+
+    fn is_refusal(self) -> bool {
+        (Self::RefusedUnknownKey as usize..=Self::RefusedNoSidCtx as usize).contains(&(self as usize))
+    }
+}
 
 /// One word each, in the order of [`Counter`].
 #[repr(C)]
@@ -52,14 +72,29 @@ static HERE: Counters = Counters([const { AtomicU64::new(0) }; COUNT]);
 /// Adds one.
 pub fn add(counter: Counter) {
     HERE.0[counter as usize].fetch_add(1, Relaxed);
+    family::add(counter);
 }
 
 /// Takes one away from a gauge.
 pub fn sub(counter: Counter) {
     HERE.0[counter as usize].fetch_sub(1, Relaxed);
+    family::sub(counter);
 }
 
-/// All of them, in the order of [`Counter`].
+/// All of this process, in the order of [`Counter`].
 pub fn snapshot() -> [u64; COUNT] {
     std::array::from_fn(|i| HERE.0[i].load(Relaxed))
 }
+
+/// Called when the library is loaded: publishes in the file at `path`, if it is there. Silent.
+pub(crate) fn publish_if_there(path: &Path) {
+    family::publish_in(path, false);
+}
+
+/// Called when a context is made: publishes in the file at `path`, which is made if it is missing.
+pub(crate) fn publish(path: &Path) {
+    family::publish_in(path, true);
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use ticketshim_core::ring::Ring;
 
 use super::{Keys, MINUTE, Store, YEAR};
-use crate::counters::{self, Counter};
+use crate::counters::{self, Counter, Report};
 use crate::fork::generation;
 use crate::log;
 use crate::memory::burn_stack;
@@ -99,6 +99,7 @@ impl Store {
                 if taken {
                     file.settle(&fresh);
                     self.refusal.store(0, Relaxed);
+                    counters::report(Report::Refusal(0));
                 }
             }
             // That it could not be made was said, and why.
@@ -149,6 +150,7 @@ impl Store {
         if self.refusal.swap(refusal.to_word(), Relaxed) == refusal.to_word() {
             return;
         }
+        counters::report(Report::Refusal(refusal.to_word()));
         counters::add(Counter::StateRefusals);
         let meanwhile = match refusal {
             Refusal::FarAhead(_) => "this process goes on by its clock",

@@ -20,7 +20,7 @@ use ticketshim_core::ratchet::EpochLength;
 use ticketshim_core::ring::{Ring, Schedule};
 
 use crate::cell::{Blank, Cell, Guard};
-use crate::counters::{self, Counter};
+use crate::counters::{self, Counter, Report};
 use crate::fork::{self, Section, generation};
 use crate::lock::{Held, Lock};
 use crate::memory::{self, burn_stack};
@@ -150,6 +150,9 @@ impl Store {
             said_lag: log::Once::new(),
         };
         fork::hold_forks_in_sections();
+        if let Some(stats) = &settings.stats {
+            counters::publish_if_there(stats);
+        }
         sys::as_a_guest(|| store.first_seed());
         store
     }
@@ -175,6 +178,9 @@ impl Store {
 
     fn ensure_state_at(&self, now: u64) {
         self.settings.report();
+        if let Some(stats) = &self.settings.stats {
+            counters::publish(stats);
+        }
         let generation = generation();
         let first = !self.in_use.load(Relaxed);
         sys::as_a_guest(|| {
@@ -308,6 +314,9 @@ impl Store {
             true
         });
         burn_stack();
+        if let Some(keys) = self.keys.read(generation).filter(|_| made) {
+            counters::report(Report::Keys(id, keys.ring.current_epoch()));
+        }
         made
     }
 

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{retry, stat_fd};
+use super::{Mapping, quietly, retry, stat_fd};
 
 /// An open descriptor, closed when dropped. Never kept from one call into the library to the next: daemons close what
 /// they do not know, and whatever they open then would take its place.
@@ -68,6 +68,40 @@ impl File {
             }
         }
         Ok(())
+    }
+
+    /// Writes all of it at a place.
+    pub(crate) fn write_at(&self, mut bytes: &[u8], mut at: usize) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let offset = at as libc::off_t;
+            // SAFETY: `bytes` is valid for reads of its length.
+            let written =
+                quietly(|| retry(|| unsafe { libc::pwrite(self.0, bytes.as_ptr().cast(), bytes.len(), offset) }))?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = &bytes[written..];
+            at += written;
+        }
+        Ok(())
+    }
+
+    /// Makes it `len` bytes long, and keeps room for them on the disk if the file system can.
+    pub(crate) fn reserve(&self, len: usize) -> io::Result<()> {
+        let len = len as libc::off_t;
+        // SAFETY: a descriptor of ours.
+        match quietly(|| done(|| unsafe { libc::fallocate(self.0, 0, 0, len) })) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => {
+                // SAFETY: as above.
+                quietly(|| done(|| unsafe { libc::ftruncate(self.0, len) }))
+            }
+            other => other,
+        }
+    }
+
+    /// Maps its first `len` bytes, for all processes that have the mapping.
+    pub(crate) fn map_shared(&self, len: usize) -> io::Result<Mapping> {
+        Mapping::of(self.0, len)
     }
 
     /// Waits until it is on the disk. A file system that cannot say so of a directory (EINVAL) is not asked again.

@@ -1,12 +1,14 @@
 //! What has to hold around every system call that is made inside somebody else's process.
 
 mod file;
+mod mapping;
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
 pub(crate) use file::{File, lstat, stat};
+pub(crate) use mapping::{Mapping, shared_page};
 
 /// Runs `work` as a guest should: `errno` is afterwards what it was before (a server looks at it after `SSL_read`),
 /// and the thread cannot be cancelled inside (`open`, `read` and `write` are cancellation points, and unwinding a
@@ -34,9 +36,27 @@ pub(crate) fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
 
 /// Writes `bytes` in one call, raising no signal if nobody can take them.
 pub(crate) fn write(fd: libc::c_int, bytes: &[u8]) -> io::Result<usize> {
-    let _signals = QuietSignals::new();
     // SAFETY: `bytes` is valid for reads of its length.
-    retry(|| unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) })
+    quietly(|| retry(|| unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) }))
+}
+
+/// Runs a call that writes to a file, without the signals that such calls may raise.
+fn quietly<R>(call: impl FnOnce() -> R) -> R {
+    let _signals = QuietSignals::new();
+    call()
+}
+
+/// The process id.
+pub(crate) fn process_id() -> u32 {
+    std::process::id()
+}
+
+/// Whether there is a process of that id, as far as this one can see.
+pub(crate) fn process_exists(pid: u32) -> bool {
+    let Some(pid) = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0) else { return false };
+    // SAFETY: signal 0 is none: it only asks.
+    let asked = unsafe { libc::kill(pid, 0) };
+    asked == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
 /// What an open descriptor is; `None` if it is closed.

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# docs/operators.md and the examples beside it: what they say to type exists, and works.
+. "$(dirname "$0")/lib.sh"
+docs=$root/docs
+
+# ---- every command and option --------------------------------------------------------------
+
+# Lines in which the command is run, wherever they are; comments and what comes after a pipe taken off.
+mentioned() {
+    grep -ohE '\bticketshim (run|doctor|state|stats|inspect)\b[^`|#]*' "$docs/operators.md" "$docs"/systemd/* "$docs"/kubernetes/* | sort -u
+}
+helps=$work/helps
+mkdir "$helps"
+unknown=0 seen=0
+while read -r _ first second rest; do
+    words=("$first")
+    [ "$first" != state ] || words+=("${second%%[^a-z]*}")
+    page=$helps/${words[*]}
+    [ -f "$page" ] || "$command" "${words[@]}" --help >"$page" 2>&1 || { echo "# no such command: ticketshim ${words[*]}"; unknown=$((unknown + 1)); }
+    # What comes after -- is of the command that is run.
+    line=" $second $rest"
+    for option in $(grep -oE ' --[a-z-]+' <<<"${line%% -- *}"); do
+        seen=$((seen + 1))
+        grep -qE -- "(^|[ ,])$option\b" "$page" || { echo "# ticketshim ${words[*]} has no $option"; unknown=$((unknown + 1)); }
+    done
+done < <(mentioned)
+is $unknown 0 "every command and option that the documents name exists"
+[ $seen -ge 8 ]; ok $? "… $seen options were looked at"
+
+# ---- the fleet, as it is written ---------------------------------------------------------------
+
+ticketshim() { "$command" "$@"; }
+get-secret() { echo 5a1d3c0b9f8e7d6c5b4a39281706f5e4d3c2b1a0918273645546372819a0b1c2; }
+ssh() { shift; "${@//host2/host1}"; }
+mkdir -m 700 "$work/host1" "$work/host2"
+ticketshim state init "$work/host1/state" >"$work/out"
+chain() { ticketshim state show --json "$work/$1/state" | sed -n 's/.*"chain": "\(.*\)".*/\1/p'; }
+ran=0
+while IFS= read -r line; do
+    line=${line//\/var\/lib\/ticketshim/$work/host2}
+    case $line in *'state init'*) rm -f "$work/host2/state" ;; esac
+    before=$(chain host2 2>/dev/null)
+    (eval "$line") >"$work/out" 2>&1
+    is $? 0 "works as it is written: ${line//$work\/host2/…}"
+    ran=$((ran + 1))
+    case $line in
+    *ssh*) is "$(chain host2)" "$(chain host1)" "… and the hosts have the same chain" ;;
+    *get-secret*) [ -n "${by_seed:-}" ] || by_seed=$(chain host2)
+        is "$(chain host2)" "$by_seed" "… and the seed is always the same chain" ;;
+    *reseed*) [ "$(chain host2)" != "$before" ]; ok $? "… and it is another chain" ;;
+    esac
+done < <(sed -n '/^```sh/,/^```/p' "$docs/operators.md" | grep 'ticketshim state')
+is $ran 7 "every such line was run"
+
+# ---- systemd --------------------------------------------------------------------------------------
+
+mkdir "$work/units"
+sed "s|/usr/local/bin/ticketshim|$command|" "$docs/systemd/ticketshim-advance.service" | grep -v '^Documentation=' >"$work/units/ticketshim-advance.service"
+cp "$docs/systemd/ticketshim-advance.timer" "$work/units/"
+if command -v systemd-analyze >/dev/null; then
+    systemd-analyze verify "$work"/units/* >"$work/verify.out" 2>&1 && [ ! -s "$work/verify.out" ]
+    ok $? "systemd takes the unit and the timer" || cat "$work/verify.out"
+    sed 's/^/# /' "$work/verify.out"
+else
+    skip "no systemd-analyze (Debian: systemd)" "systemd takes the unit and the timer"
+fi
+run=$(sed -n 's/^ExecStart=//p' "$work/units/ticketshim-advance.service")
+set_clock timer "-259200"
+rm -f "$work/host2/state"
+TS_CLOCK=$(clock_of timer) LD_PRELOAD=$bin/clock.so "$command" state init "$work/host2/state" >"$work/out"
+(eval "${run//\/var\/lib\/ticketshim/$work/host2}") >"$work/out" 2>&1
+is $? 0 "what the timer runs works"
+[ -s "$work/out" ]; ok $? "… and says what it has erased after three days"
+(eval "${run//\/var\/lib\/ticketshim/$work/host2}") >"$work/out" 2>&1
+is "$?, $(cat "$work/out")" "0, " "… and nothing the next time"
+
+# ---- Kubernetes -----------------------------------------------------------------------------------
+
+# Both scripts in it: of the init container, and the loop of the one that advances.
+script() { awk -v n="$1" '/- \|$/ { i++; at = match($0, /-/); next } i == n && match($0, /[^ ]/) > at { print; next } i == n { exit }' "$docs/kubernetes/secret.yaml"; }
+keys=$work/emptydir
+mkdir -m 777 "$keys" && chmod 777 "$keys"
+init=$(script 1)
+like "$init" "*mkdir*ticketshim state init --hex-env SEED*cp *" "the init container's script is found"
+init=${init//\/keys/$keys}
+init=${init//\/usr\/local\/lib\/libticketshim.so/$lib}
+mkdir "$work/path" && ln -s "$command" "$work/path/ticketshim"
+for start in first second; do
+    SEED=$(get-secret) PATH=$work/path:$PATH sh -c "$init" >"$work/out" 2>&1
+    is $? 0 "it works at the $start start of a pod"
+done
+server pod "TICKETSHIM_STATE=$keys/own/state"
+get "$port" pod
+rm -rf "$keys/own"
+SEED=$(get-secret) PATH=$work/path:$PATH sh -c "$init" >"$work/out" 2>&1
+server other-pod "TICKETSHIM_STATE=$keys/own/state"
+is "$(fate "$port" pod), $(counter "$port" opened)" "$both, 2" "two pods with the same seed share tickets"
+is "$(log_of pod)$(log_of other-pod)" 00 "… and the file is refused by none"
+loop=$(script 2)
+loop=${loop//\/keys/$keys}
+once="[ ! -e $work/once ] && : >$work/once"
+loop=${loop/sleep 3600/"$once"}
+PATH=$work/path:$PATH sh -c "$loop" >"$work/out" 2>&1
+[ -e "$work/once" ] && [ ! -s "$work/out" ]; ok $? "the loop that advances runs"
+finished

@@ -1,0 +1,260 @@
+//! How counters come from many processes into one file.
+//!
+//! A process that was told of a stats file when it loaded the library, and all that are forked from it, are a *family*:
+//! they count in one page of memory that they share (anonymous: nobody can take it away), with atomic additions. Each
+//! change is then copied to the family's row in the file, which was mapped while that was possible: workers that have
+//! dropped their rights, moved into a chroot or closed all descriptors still have the mapping.
+//!
+//! The mapping of the file is never read or written by this program's own instructions. Anybody may truncate a file,
+//! and touching what is no longer there would raise SIGBUS and end the server. So the kernel is asked to copy
+//! (`process_vm_writev` to ourselves): where there is nothing, it says EFAULT. That costs a few microseconds for each
+//! count, in servers that publish at all.
+
+use std::io;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+
+use super::file::{self, GIVEN_UP, HEADER_LEN, HISTORY, MAGIC, ROW_LEN, ROWS, at};
+use super::{COUNT, Counter, GAUGES};
+use crate::fork::{Count, generation};
+use crate::state::ChainId;
+use crate::sys::{self, Mapping};
+use crate::{clock, log, random};
+
+/// The page that this family counts in; null until there is a file to publish in.
+static FAMILY: AtomicPtr<Family> = AtomicPtr::new(ptr::null_mut());
+/// Gauges that this very process has raised: a child that frees what its parent made has nothing to take away.
+static RAISED: [Count; GAUGES] = [const { Count::new() }; GAUGES];
+
+/// All zeros in the beginning. Shared with processes that may have other rights: what is read from here is not trusted
+/// to be in any range.
+#[repr(C)]
+struct Family {
+    /// The mapping of the file. All that have this page have it at the same place.
+    mapped: AtomicU64,
+    /// Ours in the file; not 0.
+    token: AtomicU64,
+    founder: AtomicU64,
+    began: AtomicU64,
+    /// Our row in the file, 0 for none yet.
+    row: AtomicU64,
+    /// When the row was last written.
+    written: AtomicU64,
+    epoch: AtomicU64,
+    refusal: AtomicU64,
+    chain: [AtomicU64; 2],
+    live: [AtomicU64; COUNT],
+    /// What of `live` is in row 0 by now.
+    given_up: [AtomicU64; COUNT],
+    history: [[AtomicU64; 4]; HISTORY],
+}
+
+/// What is published beside the counters.
+pub(crate) enum Report {
+    /// The keys in force.
+    Keys(ChainId, u64),
+    /// A [`crate::state::Refusal`], as a word; 0 for none.
+    Refusal(u64),
+}
+
+pub(super) fn add(counter: Counter) {
+    if let Some(raised) = RAISED.get(counter as usize) {
+        raised.add(generation(), 1);
+    }
+    let Some(family) = family() else { return };
+    family.live[counter as usize].fetch_add(1, SeqCst);
+    family.count_in_epoch(counter);
+    family.publish(Some(counter));
+}
+
+pub(super) fn sub(counter: Counter) {
+    let Some(raised) = RAISED.get(counter as usize).filter(|raised| raised.get(generation()) > 0) else { return };
+    raised.add(generation(), -1);
+    let Some(family) = family() else { return };
+    family.live[counter as usize].fetch_sub(1, SeqCst);
+    family.publish(None);
+}
+
+/// Publishes what is new beside the counters.
+pub(crate) fn report(report: Report) {
+    let Some(family) = family() else { return };
+    match report {
+        Report::Keys(id, epoch) => {
+            for (place, half) in family.chain.iter().zip(id.0.as_chunks().0) {
+                place.store(u64::from_ne_bytes(*half), Relaxed);
+            }
+            family.epoch.store(epoch, Relaxed);
+        }
+        Report::Refusal(word) => family.refusal.store(word, Relaxed),
+    }
+    family.publish(None);
+}
+
+pub(super) fn publish_in(path: &Path, create: bool) {
+    static SAID: log::Once = log::Once::new();
+    if family().is_some() {
+        return;
+    }
+    let now = clock::now();
+    match sys::as_a_guest(|| file::open(path, create, now)) {
+        Ok(mapping) => found(mapping, now),
+        // When the library is loaded there is nobody to say it to. Later it is worth a line, once.
+        Err(trouble) if create => log::warn_once(&SAID, format_args!("no counters in {}: {trouble}", path.display())),
+        Err(_) => {}
+    }
+}
+
+/// Founds a family that publishes in `mapping`.
+fn found(mapping: Mapping, now: u64) {
+    let mut token = [0; 8];
+    let Some(page) = sys::shared_page::<Family>().filter(|_| random::fill(&mut token)) else { return };
+    // SAFETY: a page of ours, zeroed, which is what a family begins as; it is never unmapped.
+    let family = unsafe { page.as_ref() };
+    family.token.store(u64::from_ne_bytes(token).max(1), Relaxed);
+    family.founder.store(u64::from(sys::process_id()), Relaxed);
+    family.began.store(now, Relaxed);
+    // What was counted before there was a file.
+    for (counter, value) in super::snapshot().into_iter().enumerate() {
+        family.live[counter].store(value, Relaxed);
+    }
+    family.mapped.store(mapping.start() as u64, Relaxed);
+    // If another thread was faster, a page is wasted.
+    let _ = FAMILY.compare_exchange(ptr::null_mut(), page.as_ptr(), SeqCst, SeqCst);
+}
+
+fn family() -> Option<&'static Family> {
+    // SAFETY: null, or the page that `found` published, which is never unmapped.
+    NonNull::new(FAMILY.load(SeqCst)).map(|page| unsafe { page.as_ref() })
+}
+
+impl Family {
+    fn count_in_epoch(&self, counter: Counter) {
+        let column = match counter {
+            Counter::Sealed => 1,
+            Counter::Opened => 2,
+            refused if refused.is_refusal() => 3,
+            _ => return,
+        };
+        let epoch = self.epoch.load(Relaxed);
+        let bucket = &self.history[(epoch % HISTORY as u64) as usize];
+        let known = bucket[0].load(Relaxed);
+        // Whoever counts first in an epoch empties the place of the one 16 epochs ago.
+        if known != epoch && bucket[0].compare_exchange(known, epoch, SeqCst, Relaxed).is_ok() {
+            bucket[1..].iter().for_each(|number| number.store(0, Relaxed));
+        }
+        bucket[column].fetch_add(1, Relaxed);
+    }
+
+    /// Copies all to our row in the file. `counter` is the one that was just raised.
+    fn publish(&self, counter: Option<Counter>) {
+        let Some(mapping) = Mapping::at(self.mapped.load(Relaxed) as usize, file::LEN) else { return };
+        let now = clock::now();
+        let published = sys::as_a_guest(|| {
+            let start = HEADER_LEN + self.find_row(mapping, counter, now)? * ROW_LEN;
+            let mut bytes = self.bytes(now);
+            // Another process may do the same at the same time, with older numbers, and be the last to write. So
+            // whoever writes looks again whether those were the newest; 16 times, then others are at it anyway.
+            for _ in 0..16 {
+                mapping.write(start, &bytes)?;
+                let newest = self.bytes(now);
+                if newest == bytes {
+                    break;
+                }
+                bytes = newest;
+            }
+            self.written.store(now, Relaxed);
+            Ok::<(), io::Error>(())
+        });
+        // Anything else is a file that is not whole just now, or full of rows: the next count tries again.
+        if let Err(error) = published
+            && matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS | libc::EACCES))
+        {
+            self.mapped.store(0, Relaxed);
+            log::warn(format_args!("no more counters: the system forbids process_vm_writev ({error})"));
+        }
+    }
+
+    /// Our row in the file, taken now if we have none or have lost it.
+    fn find_row(&self, mapping: Mapping, counter: Option<Counter>, now: u64) -> io::Result<usize> {
+        let token = self.token.load(Relaxed);
+        let known = self.row.load(SeqCst);
+        if let Some(row) = usize::try_from(known).ok().filter(|row| (1..ROWS).contains(row)) {
+            if owner(mapping, row)? == token {
+                return Ok(row);
+            }
+            // The file was emptied, or our row was taken for one that is free: what we have counted is written again.
+            // Not if it is likely to have been added to row 0.
+            if self.written.load(Relaxed).saturating_add(GIVEN_UP / 2) < now {
+                for (index, (live, given_up)) in self.live.iter().zip(&self.given_up).enumerate().skip(GAUGES) {
+                    let this_one = u64::from(counter.is_some_and(|counter| counter as usize == index));
+                    given_up.store(live.load(SeqCst).wrapping_sub(this_one), SeqCst);
+                }
+            }
+            // Another process of ours may have been faster.
+            let _ = self.row.compare_exchange(known, 0, SeqCst, SeqCst);
+        }
+        self.take_row(mapping, token, now)
+    }
+
+    /// Takes a free row. There is no way to do that atomically without touching the mapping; two families that take the
+    /// same row within the same microsecond are not impossible, and one of them finds out with its next count.
+    fn take_row(&self, mapping: Mapping, token: u64, now: u64) -> io::Result<usize> {
+        for offset in 0..ROWS as u64 - 1 {
+            // Tokens are random, so families begin to look in different places.
+            let row = 1 + (token.wrapping_add(offset) % (ROWS as u64 - 1)) as usize;
+            let start = HEADER_LEN + row * ROW_LEN;
+            if owner(mapping, row)? != 0 {
+                continue;
+            }
+            mapping.write(start, &self.bytes(now))?;
+            if owner(mapping, row)? != token {
+                continue;
+            }
+            return match self.row.compare_exchange(0, row as u64, SeqCst, SeqCst) {
+                Ok(_) => Ok(row),
+                Err(faster) => {
+                    mapping.write(start, &[0; ROW_LEN])?;
+                    usize::try_from(faster)
+                        .ok()
+                        .filter(|row| (1..ROWS).contains(row))
+                        .ok_or(io::ErrorKind::Other.into())
+                }
+            };
+        }
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    /// The row as it should be.
+    fn bytes(&self, now: u64) -> [u8; ROW_LEN] {
+        let mut row = [0; ROW_LEN];
+        let mut put = |at: usize, number: u64| row[at..at + 8].copy_from_slice(&number.to_ne_bytes());
+        put(at::TOKEN, self.token.load(Relaxed));
+        put(at::BEGAN, self.began.load(Relaxed));
+        put(at::WRITTEN, now);
+        put(at::EPOCH, self.epoch.load(Relaxed));
+        put(at::REFUSAL, self.refusal.load(Relaxed));
+        for (index, half) in self.chain.iter().enumerate() {
+            put(at::CHAIN + index * 8, half.load(Relaxed));
+        }
+        for (index, (live, given_up)) in self.live.iter().zip(&self.given_up).enumerate() {
+            put(at::COUNTERS + index * 8, live.load(SeqCst).wrapping_sub(given_up.load(SeqCst)));
+        }
+        for (index, number) in self.history.as_flattened().iter().enumerate() {
+            put(at::HISTORY + index * 8, number.load(Relaxed));
+        }
+        row[at::FOUNDER..at::WRITER].copy_from_slice(&(self.founder.load(Relaxed) as u32).to_ne_bytes());
+        row[at::WRITER..at::BEGAN].copy_from_slice(&sys::process_id().to_ne_bytes());
+        row
+    }
+}
+
+/// Whose row it is; fails if the file is not (or no more) what it was.
+fn owner(mapping: Mapping, row: usize) -> io::Result<u64> {
+    let (mut magic, mut token) = ([0; MAGIC.len()], [0; 8]);
+    mapping.read(&mut [(0, &mut magic), (HEADER_LEN + row * ROW_LEN + at::TOKEN, &mut token)])?;
+    if magic != *MAGIC {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(u64::from_ne_bytes(token))
+}

@@ -1,0 +1,319 @@
+//! The file that counters are published in, version 1. `docs/stats-file.md` has the same in prose.
+//!
+//! ```text
+//! header, 64 bytes:  0  16  "ticketshim-stats"
+//!                   16   4  version, 1
+//!                   20   4  length of a row, 768
+//!                   24   4  number of rows, 256
+//!                   28   4  counters in a row that are in use
+//! each row:          0   8  token: 0 if the row is free
+//!                    8   4  process id of the first of the family
+//!                   12   4  process id of the one that wrote last
+//!                   16   8  when the row was taken     Unix seconds
+//!                   24   8  when it was last written   Unix seconds
+//!                   32   8  epoch of the keys
+//!                   40   8  why the state file is refused, 0 if it is not
+//!                   48  16  id of the chain
+//!                   64   8  each counter, in the order of `Counter`; room for 24
+//!                  256  32  history, 16 times: epoch, sealed, opened, refused in it
+//! ```
+//!
+//! Numbers are unsigned, in the byte order of the machine. A row belongs to a *family*: a process that loaded the
+//! library, and all that were forked from it. What a file says is the sum of its rows. Row 0 has no family: it is the
+//! sum of rows that were given up.
+//!
+//! There is no checksum: rows are written all the time, and what is in them is only shown.
+
+use std::fmt;
+use std::path::Path;
+
+use super::{COUNT, GAUGES};
+use crate::state::{ChainId, Refusal};
+use crate::sys::{self, File, Mapping};
+
+/// What a stats file begins with.
+pub const MAGIC: &[u8; 16] = b"ticketshim-stats";
+/// The version that is written and read.
+pub const VERSION: u32 = 1;
+
+pub(super) const HEADER_LEN: usize = 64;
+pub(super) const ROW_LEN: usize = 768;
+pub(super) const ROWS: usize = 256;
+/// Length of a stats file in bytes.
+pub const LEN: usize = HEADER_LEN + ROWS * ROW_LEN;
+
+/// Where things are in a row.
+pub(super) mod at {
+    pub(in super::super) const TOKEN: usize = 0;
+    pub(in super::super) const FOUNDER: usize = 8;
+    pub(in super::super) const WRITER: usize = 12;
+    pub(in super::super) const BEGAN: usize = 16;
+    pub(in super::super) const WRITTEN: usize = 24;
+    pub(in super::super) const EPOCH: usize = 32;
+    pub(in super::super) const REFUSAL: usize = 40;
+    pub(in super::super) const CHAIN: usize = 48;
+    pub(in super::super) const COUNTERS: usize = 64;
+    pub(in super::super) const HISTORY: usize = 256;
+}
+
+/// Epochs that a row remembers.
+pub const HISTORY: usize = 16;
+pub(super) const HISTORY_LEN: usize = 32;
+/// Rows that nobody wrote for so many seconds are added up in row 0 when there are few free ones. Their families may
+/// yet live: they notice.
+pub(super) const GIVEN_UP: u64 = 86_400;
+/// Fewer free rows than this are few.
+const FEW: usize = ROWS / 4;
+const _: () = assert!(at::COUNTERS + COUNT * 8 <= at::HISTORY && at::HISTORY + HISTORY * HISTORY_LEN == ROW_LEN);
+
+/// What a stats file says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Published {
+    /// The sums, in the order of [`Counter`](super::Counter). Gauges are those of families that live.
+    pub counters: [u64; COUNT],
+    /// Each row in use but the sum of the old ones.
+    pub families: Vec<Family>,
+    /// What happened in the latest epochs, the latest first.
+    pub history: Vec<InEpoch>,
+}
+
+/// A process that loaded the library, and all that were forked from it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Family {
+    /// The process that loaded the library; it may be gone.
+    pub founder: u32,
+    /// The process that counted last; it may be gone.
+    pub writer: u32,
+    /// Whether one of those two is there (as this process sees process ids).
+    pub lives: bool,
+    /// When it counted first, in Unix seconds.
+    pub began: u64,
+    /// When it counted last, in Unix seconds.
+    pub written: u64,
+    /// The epoch of its keys.
+    pub epoch: u64,
+    /// Its chain; `None` if it has sealed and opened nothing.
+    pub chain: Option<ChainId>,
+    /// Why it does not use the state file, or does not write it.
+    pub refusal: Option<Refusal>,
+    /// Its counters, in the order of [`Counter`](super::Counter).
+    pub counters: [u64; COUNT],
+}
+
+/// What happened while an epoch's keys were in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct InEpoch {
+    /// The epoch.
+    pub epoch: u64,
+    /// Tickets sealed.
+    pub sealed: u64,
+    /// Tickets opened.
+    pub opened: u64,
+    /// Tickets refused, for whatever reason.
+    pub refused: u64,
+}
+
+/// Why a stats file is not read or used. `Display` says it in words that follow the file's name.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It cannot be opened, read or written.
+    Io(std::io::Error),
+    /// It is not a regular file with one name.
+    NotAFile,
+    /// It belongs to that user, who is neither root nor us.
+    Owner(u32),
+    /// It is empty or cut off: whoever publishes there next makes it whole.
+    CutOff,
+    /// It does not begin as a stats file does.
+    NotStats,
+    /// It has that version, or other lengths.
+    Version(u32),
+}
+
+impl std::error::Error for Trouble {}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::NotAFile => f.write_str("not a regular file with one name"),
+            Self::Owner(uid) => write!(f, "belongs to uid {uid}: chown it, or name another path"),
+            Self::CutOff => f.write_str("empty or cut off; whoever publishes there next makes it whole"),
+            Self::NotStats => f.write_str("not a stats file of ticketshim: name another path"),
+            Self::Version(version) => {
+                write!(f, "has version {version}, which this ticketshim does not know: remove it when no server runs")
+            }
+        }
+    }
+}
+
+impl From<std::io::Error> for Trouble {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Reads a stats file.
+///
+/// # Errors
+/// Why it cannot be read, or is none.
+pub fn read(path: &Path) -> Result<Published, Trouble> {
+    let mut bytes = vec![0; LEN + 1];
+    let len = sys::as_a_guest(|| File::open(path)?.read(&mut bytes))?;
+    bytes.truncate(len);
+    check(&bytes)?;
+    let rows = bytes[HEADER_LEN..].as_chunks::<ROW_LEN>().0;
+    let mut found = Published { counters: counters(&rows[0]), families: Vec::new(), history: Vec::new() };
+    for row in rows[1..].iter().filter(|row| number(*row, at::TOKEN) != 0) {
+        let family = family(row);
+        for (at, (sum, value)) in found.counters.iter_mut().zip(family.counters).enumerate() {
+            if family.lives || at >= GAUGES {
+                *sum = sum.wrapping_add(value);
+            }
+        }
+        for index in 0..HISTORY {
+            add_up(&mut found.history, in_epoch(row, index));
+        }
+        found.families.push(family);
+    }
+    found.history.sort_unstable_by_key(|one| std::cmp::Reverse(one.epoch));
+    found.history.truncate(HISTORY);
+    Ok(found)
+}
+
+/// Opens the file to publish in, makes it if `create` says so, brings it in order, and maps it.
+pub(super) fn open(path: &Path, create: bool, now: u64) -> Result<Mapping, Trouble> {
+    let flags = libc::O_RDWR | libc::O_NONBLOCK | libc::O_NOFOLLOW | if create { libc::O_CREAT } else { 0 };
+    let file = File::open_with(path, flags, 0o644)?;
+    let stat = file.stat().ok_or(Trouble::NotAFile)?;
+    // SAFETY: no preconditions.
+    let us = unsafe { libc::geteuid() };
+    // A second name may be in a place that its owner never meant to be written to.
+    if stat.st_mode & libc::S_IFMT != libc::S_IFREG || stat.st_nlink != 1 {
+        return Err(Trouble::NotAFile);
+    }
+    if stat.st_uid != 0 && stat.st_uid != us {
+        return Err(Trouble::Owner(stat.st_uid));
+    }
+    // Whoever else is at it does the same. If they do not end, what is there is used as it is.
+    let locked = (0..20).any(|_| {
+        let taken = file.try_lock().is_ok();
+        if !taken {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        taken
+    });
+    let put_in_order = if locked { put_in_order(&file, now) } else { Ok(()) };
+    file.unlock();
+    put_in_order?;
+    Ok(file.map_shared(LEN)?)
+}
+
+fn put_in_order(file: &File, now: u64) -> Result<(), Trouble> {
+    let mut bytes = vec![0; LEN + 1];
+    let len = file.read(&mut bytes)?;
+    bytes.truncate(len);
+    match check(&bytes) {
+        Ok(()) => {}
+        // A file that was truncated is begun anew.
+        Err(Trouble::CutOff) => {
+            // Disk space now, where it can be said, rather than later, where it cannot.
+            file.reserve(LEN)?;
+            file.write_at(&header(), 0)?;
+            return Ok(());
+        }
+        Err(trouble) => return Err(trouble),
+    }
+    let rows = bytes[HEADER_LEN..].as_chunks_mut::<ROW_LEN>().0;
+    let is_free = |row: &[u8; ROW_LEN]| number(row, at::TOKEN) == 0;
+    if rows[1..].iter().filter(|row| is_free(row)).count() >= FEW {
+        return Ok(());
+    }
+    let mut sums = counters(&rows[0]);
+    for (index, row) in rows.iter().enumerate().skip(1) {
+        if !is_free(row) && number(row, at::WRITTEN).saturating_add(GIVEN_UP) < now {
+            for (sum, value) in sums.iter_mut().zip(counters(row)).skip(GAUGES) {
+                *sum = sum.wrapping_add(value);
+            }
+            file.write_at(&[0; ROW_LEN], HEADER_LEN + index * ROW_LEN)?;
+        }
+    }
+    let sums: Vec<u8> = sums.iter().flat_map(|sum| sum.to_ne_bytes()).collect();
+    file.write_at(&sums, HEADER_LEN + at::COUNTERS)?;
+    Ok(())
+}
+
+fn header() -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
+    bytes[..16].copy_from_slice(MAGIC);
+    let numbers = [VERSION, ROW_LEN as u32, ROWS as u32, COUNT as u32];
+    for (place, number) in bytes[16..].as_chunks_mut().0.iter_mut().zip(numbers) {
+        *place = number.to_ne_bytes();
+    }
+    bytes
+}
+
+fn check(bytes: &[u8]) -> Result<(), Trouble> {
+    let start = &bytes[..bytes.len().min(HEADER_LEN)];
+    if start.iter().all(|b| *b == 0) || bytes.len() < LEN && MAGIC.starts_with(&start[..start.len().min(16)]) {
+        return Err(Trouble::CutOff);
+    }
+    if !start.starts_with(MAGIC) {
+        return Err(Trouble::NotStats);
+    }
+    if bytes.len() < LEN {
+        return Err(Trouble::CutOff);
+    }
+    let ours = header();
+    // How many counters are in use may differ from one build to the next: what is missing is zero.
+    if start[16..28] != ours[16..28] {
+        let version = start[16..].first_chunk().copied().map_or(0, u32::from_ne_bytes);
+        return Err(Trouble::Version(version));
+    }
+    Ok(())
+}
+
+fn number(row: &[u8], at: usize) -> u64 {
+    row[at..].first_chunk().copied().map_or(0, u64::from_ne_bytes)
+}
+
+fn counters(row: &[u8]) -> [u64; COUNT] {
+    std::array::from_fn(|i| number(row, at::COUNTERS + i * 8))
+}
+
+fn in_epoch(row: &[u8], index: usize) -> InEpoch {
+    let [epoch, sealed, opened, refused] =
+        std::array::from_fn(|i| number(row, at::HISTORY + index * HISTORY_LEN + i * 8));
+    InEpoch { epoch, sealed, opened, refused }
+}
+
+fn add_up(history: &mut Vec<InEpoch>, one: InEpoch) {
+    if one == InEpoch::default() {
+        return;
+    }
+    match history.iter_mut().find(|known| known.epoch == one.epoch) {
+        None => history.push(one),
+        Some(known) => {
+            known.sealed += one.sealed;
+            known.opened += one.opened;
+            known.refused += one.refused;
+        }
+    }
+}
+
+fn family(row: &[u8; ROW_LEN]) -> Family {
+    let pid = |at: usize| row[at..].first_chunk().copied().map_or(0, u32::from_ne_bytes);
+    let (founder, writer) = (pid(at::FOUNDER), pid(at::WRITER));
+    let chain = ChainId(row[at::CHAIN..].first_chunk().copied().unwrap_or_default());
+    Family {
+        founder,
+        writer,
+        lives: sys::process_exists(founder) || sys::process_exists(writer),
+        began: number(row, at::BEGAN),
+        written: number(row, at::WRITTEN),
+        epoch: number(row, at::EPOCH),
+        chain: (chain.0 != [0; 16]).then_some(chain),
+        refusal: Refusal::from_word(number(row, at::REFUSAL)),
+        counters: counters(row),
+    }
+}

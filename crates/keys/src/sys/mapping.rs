@@ -1,0 +1,76 @@
+//! Memory that several processes share.
+
+use std::io;
+use std::ptr::{self, NonNull};
+
+use super::retry;
+
+/// A zeroed page that this process shares with all that are forked from it from now on. Never unmapped.
+pub(crate) fn shared_page<T>() -> Option<NonNull<T>> {
+    const { assert!(size_of::<T>() <= 4096 && align_of::<T>() <= 4096) }
+    let start = map(-1, 4096, libc::MAP_SHARED | libc::MAP_ANONYMOUS).ok()?;
+    NonNull::new(ptr::with_exposed_provenance_mut(start))
+}
+
+/// A file's bytes at an address that is never used as one: whoever truncates the file would end the process that does
+/// (SIGBUS). The kernel copies to it and from it, and says EFAULT instead.
+#[derive(Clone, Copy)]
+pub(crate) struct Mapping {
+    start: usize,
+    len: usize,
+}
+
+impl Mapping {
+    pub(super) fn of(fd: libc::c_int, len: usize) -> io::Result<Self> {
+        Ok(Self { start: map(fd, len, libc::MAP_SHARED)?, len })
+    }
+
+    /// One that was made by this process or one before it; none at 0.
+    pub(crate) fn at(start: usize, len: usize) -> Option<Self> {
+        (start != 0).then_some(Self { start, len })
+    }
+
+    /// Where it is.
+    pub(crate) fn start(self) -> usize {
+        self.start
+    }
+
+    /// Copies `bytes` to it.
+    pub(crate) fn write(self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        let here = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let there = self.part(at, bytes.len())?;
+        let pid = super::process_id().cast_signed();
+        // SAFETY: `here` is valid for reads of its length. `there` lies in a mapping that is there for this alone, so
+        // nothing that Rust knows of is changed; if nothing is there, the call fails.
+        let copied = retry(|| unsafe { libc::process_vm_writev(pid, &here, 1, &there, 1, 0) })?;
+        if copied == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    /// Copies from it.
+    pub(crate) fn read(self, parts: &mut [(usize, &mut [u8])]) -> io::Result<()> {
+        let mut wanted = 0;
+        let (mut here, mut there) = (Vec::with_capacity(parts.len()), Vec::with_capacity(parts.len()));
+        for (at, bytes) in parts {
+            wanted += bytes.len();
+            here.push(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
+            there.push(self.part(*at, bytes.len())?);
+        }
+        let (pid, count) = (super::process_id().cast_signed(), here.len() as libc::c_ulong);
+        // SAFETY: each of `here` is valid for writes of its length; for `there` see `write`.
+        let copied = retry(|| unsafe { libc::process_vm_readv(pid, here.as_ptr(), count, there.as_ptr(), count, 0) })?;
+        if copied == wanted { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn part(self, at: usize, len: usize) -> io::Result<libc::iovec> {
+        if at.checked_add(len).is_none_or(|end| end > self.len) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(libc::iovec { iov_base: ptr::without_provenance_mut(self.start + at), iov_len: len })
+    }
+}
+
+fn map(fd: libc::c_int, len: usize, flags: libc::c_int) -> io::Result<usize> {
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let start = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
+    if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(start.expose_provenance()) }
+}

@@ -1,0 +1,169 @@
+//! Counters of many processes in one file, and what may be done to that file meanwhile.
+
+mod common;
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use common::{Process, ended_well, fork, given, is_root, say, settings, wait};
+use ticketshim_keys::clock;
+use ticketshim_keys::counters::file::{self, Published};
+use ticketshim_keys::counters::{COUNT, Counter, add, sub};
+use ticketshim_keys::settings::Settings;
+use ticketshim_keys::store::Store;
+
+const EACH: u64 = 500;
+
+fn store(file: &str) -> Store {
+    let store = Store::open(&Settings { stats: Some(PathBuf::from(file)), ..settings(None) });
+    store.ensure_state();
+    store
+}
+
+fn count(found: &Published, counter: Counter) -> u64 {
+    found.counters[counter as usize]
+}
+
+/// Counts as a server with four workers does: before the first ticket, in the workers, and in the master.
+#[test]
+fn process_with_workers() {
+    let Some(file) = given("FILE") else { return };
+    let store = store(&file);
+    add(Counter::Attached);
+    let workers: Vec<_> = (0..4)
+        .map(|_| {
+            fork(|| {
+                assert!(store.read(clock::now()).is_some());
+                for _ in 0..EACH {
+                    add(Counter::Sealed);
+                    add(Counter::RefusedBinding);
+                }
+                // It frees what its master made.
+                sub(Counter::Attached);
+            })
+        })
+        .collect();
+    assert!(workers.into_iter().all(ended_well));
+    add(Counter::Opened);
+    say("has counted");
+    wait();
+}
+
+#[test]
+fn workers_counts_are_all_there_and_a_restart_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stats");
+    for start in 1..=3 {
+        let mut process = Process::start("process_with_workers", &[("FILE", file.to_str().unwrap())]);
+        process.hear();
+        let found = file::read(&file).unwrap();
+        let sealed = start * 4 * EACH;
+        assert_eq!(count(&found, Counter::Sealed), sealed);
+        assert_eq!(count(&found, Counter::RefusedBinding), sealed);
+        assert_eq!(count(&found, Counter::Opened), start);
+        assert_eq!(count(&found, Counter::Attached), 1, "those of servers that ended do not count");
+        assert_eq!(found.families.len() as u64, start);
+        let family = found.families.iter().find(|family| family.lives).unwrap();
+        assert!(family.founder == process.child.id() && family.chain.is_some() && family.epoch > 0);
+        assert_eq!(found.history.iter().map(|epoch| epoch.sealed).sum::<u64>(), sealed);
+        assert_eq!(found.history.iter().map(|epoch| epoch.refused).sum::<u64>(), sealed);
+        assert!(process.end().success());
+    }
+}
+
+#[test]
+fn process_that_counts_without_pause() {
+    let Some(file) = given("FILE") else { return };
+    let _store = store(&file);
+    let stop = AtomicBool::new(false);
+    say("counts");
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(SeqCst) {
+                    add(Counter::Opened);
+                }
+            });
+        }
+        wait();
+        stop.store(true, SeqCst);
+    });
+    add(Counter::Sealed);
+    say("has counted");
+    wait();
+}
+
+#[test]
+fn whatever_is_done_to_the_file_the_server_lives_and_other_files_are_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stats");
+    let precious = vec![b'x'; file::LEN + 100];
+    let mut process = Process::start("process_that_counts_without_pause", &[("FILE", file.to_str().unwrap())]);
+    process.hear();
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(1) {
+        let open = OpenOptions::new().write(true).open(&file).unwrap();
+        for len in [0, 64, 5000, 0, file::LEN as u64 * 2] {
+            open.set_len(len).unwrap();
+        }
+    }
+    // In place, as `cp` does. Who has just seen that the file is ours may write to it once more.
+    fs::write(&file, &precious).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    fs::write(&file, &precious).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(fs::read(&file).unwrap(), precious);
+    // Emptied, and made whole by somebody who starts: the one that was there all the time is in it again.
+    OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
+    let mut other = Process::start("process_with_workers", &[("FILE", file.to_str().unwrap())]);
+    other.hear();
+    process.go_on();
+    assert_eq!(process.hear(), "has counted");
+    let found = file::read(&file).unwrap();
+    assert_eq!(found.families.len(), 2);
+    assert_eq!(count(&found, Counter::Sealed), 4 * EACH + 1);
+    assert!(count(&found, Counter::Opened) > 100);
+    fs::remove_file(&file).unwrap();
+    assert!(process.end().success() && other.end().success());
+}
+
+#[test]
+fn process_that_gives_up_its_rights_and_counts() {
+    let Some(file) = given("FILE") else { return };
+    let store = store(&file);
+    // SAFETY: a C string that lives for ever; this process only.
+    assert_eq!(unsafe { libc::chroot(c"/var/empty".as_ptr()) }, 0);
+    // SAFETY: as a daemon does; what is open here is used by nobody any more.
+    assert_eq!(unsafe { libc::close_range(3, u32::MAX, 0) }, 0);
+    // SAFETY: no preconditions.
+    assert_eq!(unsafe { libc::setuid(54321) }, 0);
+    assert!(store.read(clock::now()).is_some());
+    let worker = fork(|| add(Counter::Sealed));
+    assert!(ended_well(worker));
+    add(Counter::Sealed);
+}
+
+#[test]
+fn without_rights_root_and_descriptors_counts_still_arrive() {
+    if !is_root() {
+        return;
+    }
+    fs::create_dir_all("/var/empty").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stats");
+    let process = Process::start("process_that_gives_up_its_rights_and_counts", &[("FILE", file.to_str().unwrap())]);
+    assert!(process.end().success());
+    assert_eq!(count(&file::read(&file).unwrap(), Counter::Sealed), 2);
+}
+
+#[test]
+fn without_a_file_nothing_is_published() {
+    let before = ticketshim_keys::counters::snapshot();
+    add(Counter::Failures);
+    let after = ticketshim_keys::counters::snapshot();
+    assert_eq!(after[Counter::Failures as usize], before[Counter::Failures as usize] + 1);
+    assert_eq!(after.len(), COUNT);
+    assert!(file::read(Path::new("/nonexistent/stats")).is_err());
+}
