@@ -1,6 +1,6 @@
 //! OpenSSL 1.1.1: the ticket key callback with HMAC_CTX, and the core as a custom EVP_CIPHER.
 //!
-//! The cipher is made once by EVP_CIPHER_meth_new(3). It is no general cipher: it does what the [`Job`] says that its
+//! The cipher is made once by EVP_CIPHER_meth_new(3). It is no general cipher: it does what the `Job` says that its
 //! context carries, and nothing without one.
 
 use std::ffi::{CStr, c_int, c_uchar, c_ulong, c_void};

@@ -2,7 +2,7 @@
 //!
 //! The provider is built in and lives in a library context of its own: the application's contexts never see it, and
 //! what the application does to its own (null provider, FIPS) does not touch it. The cipher is fetched once. It is no
-//! general cipher: it does what the [`Job`] says that it is initialised with, and nothing without one.
+//! general cipher: it does what the `Job` says that it is initialised with, and nothing without one.
 
 use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
 use std::ptr;

@@ -40,8 +40,9 @@ const MAX: u64 = 1 << 30;
 impl Elf {
     /// Reads a file. `Ok(None)`: not an ELF file.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
-        let size = fs::metadata(path)?.len();
-        if size > MAX {
+        let meta = fs::metadata(path)?;
+        // Reading a device may never end (/dev/zero, which shared memory is shown as) or be an act in itself.
+        if !meta.is_file() || meta.len() > MAX {
             return Ok(None);
         }
         let data = fs::read(path)?;

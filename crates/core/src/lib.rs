@@ -4,7 +4,7 @@
 //! parameters. So all of it can be tested, fuzzed and read by itself. `docs/ticket-format.md` has the same facts in
 //! prose for whoever writes a second implementation; `tests/vectors.rs` holds both to the same bytes.
 //!
-//! Read in this order: [`format`] (the bytes), [`derive`] (every key, in one place), [`seal`] (sealing and opening),
+//! Read in this order: [`mod@format`] (the bytes), [`mod@derive`] (every key, in one place), [`seal`] (sealing and opening),
 //! [`ratchet`] and [`ring`] (keys over time), [`binding`] (where a ticket may be used), [`salt`] (why none repeats).
 #![forbid(unsafe_code)]
 

@@ -198,11 +198,10 @@ impl<T: Blank> Cell<T> {
         }
     }
 
-    /// Locks the memory again: for a child of fork.
-    pub(crate) fn lock(&self) {
-        for region in self.places.iter().filter_map(Place::region) {
-            region.lock();
-        }
+    /// Gets memory for the current value and the next one, so that replacing it needs no system call.
+    pub(crate) fn prepare(&self, generation: u32) {
+        // Held until both are there; then they are free again.
+        let _places = [self.take(generation), self.take(generation)];
     }
 
     fn take(&self, generation: u32) -> Option<Taken<'_, T>> {

@@ -15,7 +15,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::sys;
+use crate::{memory, sys};
 
 /// The word in the wiped page; null until the first call; [`NO_PAGE`] where the kernel has no such pages.
 static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
@@ -65,15 +65,15 @@ impl Drop for Section {
     }
 }
 
-/// Makes fork(2) wait for sections. Only that of the C library: a bare clone(2) beside threads that are changing keys is
+/// Makes fork(2) wait for sections, and children lock their memory. Only that of the C library: a bare clone(2) beside threads that are changing keys is
 /// not worth more than being noticed afterwards (`Store` does).
-pub(crate) fn hold_forks_in_sections() {
+pub(crate) fn attend_to_forks() {
     static DONE: AtomicBool = AtomicBool::new(false);
     if !DONE.swap(true, Ordering::AcqRel) {
         // If there is no memory for it, forks do not wait.
         // SAFETY: functions that may run before and after any fork: they use atomics and the clock. The C library
         // forgets them when it unloads the library that they are in (`__dso_handle`).
-        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), None) };
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
     }
 }
 
@@ -86,9 +86,13 @@ extern "C" fn before_fork() {
     }
 }
 
-/// In the parent. The child need not do anything: what its parent counted is void there.
 extern "C" fn after_fork() {
     FORKS.add(generation(), -1);
+}
+
+/// What its parent counted is void there.
+extern "C" fn in_child() {
+    memory::lock_again(generation());
 }
 
 /// A count of threads (low half) in the process of that generation (high half); in a child it is 0 again.

@@ -1,17 +1,36 @@
 //! Where secrets live: pages of their own that are not swapped out and not in core dumps, erased before they go.
 //!
 //! Locking is best effort (`RLIMIT_MEMLOCK` is small in some containers) and is not inherited by a child of fork, so a
-//! child locks again ([`Region::lock`]) when it first runs our code. Being left out of core dumps is inherited.
+//! child locks again ([`lock_again`]): right after the fork, because later it may be in a sandbox that ends it for such
+//! a call. Being left out of core dumps is inherited.
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use zeroize::Zeroize;
 
 use crate::sys;
 
 static UNLOCKED: AtomicBool = AtomicBool::new(false);
+
+/// All regions, as address and length; 0 where there is none. What does not fit in is not locked again in a child.
+static REGIONS: [(AtomicUsize, AtomicUsize); 32] = [const { (AtomicUsize::new(0), AtomicUsize::new(0)) }; 32];
+/// The generation that has locked them.
+static LOCKED_IN: AtomicU32 = AtomicU32::new(0);
+
+/// In a child of fork: locks what its parent had locked. Async-signal-safe.
+pub(crate) fn lock_again(generation: u32) {
+    if LOCKED_IN.swap(generation, Ordering::Relaxed) != generation {
+        for (start, len) in &REGIONS {
+            let (start, len) = (start.load(Ordering::Acquire), len.load(Ordering::Acquire));
+            if start != 0 {
+                // SAFETY: locks pages, if they are there; no memory is read or written.
+                unsafe { libc::mlock(ptr::without_provenance(start), len) };
+            }
+        }
+    }
+}
 
 /// Whether some secrets may be swapped out because the system did not let us lock them.
 pub fn may_be_swapped() -> bool {
@@ -46,7 +65,27 @@ impl Region {
         // SAFETY: the mapping is ours; the advice changes nothing but core dumps.
         unsafe { libc::madvise(start, len, libc::MADV_DONTDUMP) };
         region.lock();
+        region.register();
         Some(region)
+    }
+
+    fn register(&self) {
+        for (start, len) in &REGIONS {
+            let ours = self.start.as_ptr().addr();
+            if start.compare_exchange(0, ours, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                len.store(self.len, Ordering::Release);
+                return;
+            }
+        }
+    }
+
+    fn unregister(&self) {
+        for (start, _) in &REGIONS {
+            let ours = self.start.as_ptr().addr();
+            if start.compare_exchange(ours, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                return;
+            }
+        }
     }
 
     /// The region that was made for this `T`.
@@ -60,7 +99,7 @@ impl Region {
     }
 
     /// Keeps it from being swapped out, if the system lets us.
-    pub(crate) fn lock(&self) {
+    fn lock(&self) {
         // SAFETY: the pages are mapped as long as the region is.
         if unsafe { libc::mlock(self.start.as_ptr().cast(), self.len) } != 0 {
             UNLOCKED.store(true, Ordering::Relaxed);
@@ -87,6 +126,7 @@ impl Region {
     /// # Safety
     /// As for [`Region::erase`], and nothing uses it afterwards.
     pub(crate) unsafe fn release(self) {
+        self.unregister();
         // SAFETY: by the caller's promise.
         unsafe { self.erase() };
         // SAFETY: a mapping of ours that nothing uses any more.

@@ -145,6 +145,62 @@ fn forking_at_any_moment_leaves_a_child_that_works() {
 }
 
 #[test]
+fn a_child_has_its_keys_locked_in_memory() {
+    let store = Store::open(&settings(None));
+    let now = clock::now();
+    name(&store, now);
+    let flags = ask_child(|| {
+        let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+        let kept_out_of_dumps = maps.lines().filter(|line| line.starts_with("VmFlags:") && line.contains(" dd"));
+        kept_out_of_dumps.filter(|line| !line.contains(" lo")).collect::<Vec<_>>().join(";")
+    });
+    assert!(flags.is_empty() || store.status().may_be_swapped, "{flags}");
+}
+
+/// Ends the process if it makes a system call that a small server has no use for, as vsftpd's sandbox does.
+fn enter_sandbox() {
+    let allowed = [
+        libc::SYS_read,
+        libc::SYS_write,
+        libc::SYS_close,
+        libc::SYS_mmap,
+        libc::SYS_munmap,
+        libc::SYS_mprotect,
+        libc::SYS_brk,
+        libc::SYS_getrandom,
+        libc::SYS_exit_group,
+    ];
+    let instruction = |code, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut program = vec![instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
+    for number in allowed {
+        program.push(instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, number as u32));
+        program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW));
+    }
+    program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS));
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: this process only, which ends soon.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    // SAFETY: as above; the program outlives the call.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) }, 0);
+}
+
+#[test]
+fn a_worker_in_a_sandbox_that_kills_lives_and_rotates() {
+    let store = Store::open(&settings(None));
+    store.ensure_state();
+    let now = clock::now();
+    let outside = ask_child(|| name(&store, now + 5 * HOUR));
+    let inside = ask_child(|| {
+        enter_sandbox();
+        for hours in 0..5 {
+            assert!(store.read(now + hours * HOUR).is_some() && store.salt().is_some());
+        }
+        name(&store, now + 5 * HOUR)
+    });
+    assert_eq!(inside, outside);
+}
+
+#[test]
 fn process_that_starts() {
     let Some(file) = given("FILE") else { return };
     let store = Store::open(&settings(Some(Path::new(&file))));

@@ -135,3 +135,21 @@ fn fifty_years_of_hours() {
     }
     println!("1000 rotations: {:?}", started_at.elapsed());
 }
+
+/// What a ticket asks of a store. `cargo test --release -- --ignored --nocapture a_ticket`
+#[test]
+#[ignore = "a measurement"]
+fn what_a_ticket_asks_of_a_store() {
+    let store = ticketshim_keys::store::Store::open(&common::settings(None));
+    let now = ticketshim_keys::clock::now();
+    drop(store.read(now));
+    let each = |what: &str, work: &dyn Fn()| {
+        const TIMES: u32 = 1_000_000;
+        let started_at = std::time::Instant::now();
+        (0..TIMES).for_each(|_| work());
+        println!("{what}: {:?}", started_at.elapsed() / TIMES);
+    };
+    each("the time", &|| assert!(ticketshim_keys::clock::now() > 0));
+    each("the keys", &|| assert!(store.read(now).is_some()));
+    each("a salt", &|| assert!(store.salt().is_some()));
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 
 /// `OpenSSL 3.0.19 27 Jan 2026`, or another library's like text; `None` if there is none.
 pub fn openssl(path: &Path) -> Option<String> {
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     find(&fs::read(path).ok()?)
 }
 

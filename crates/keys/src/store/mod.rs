@@ -149,7 +149,7 @@ impl Store {
             said_jump: log::Once::new(),
             said_lag: log::Once::new(),
         };
-        fork::hold_forks_in_sections();
+        fork::attend_to_forks();
         if let Some(stats) = &settings.stats {
             counters::publish_if_there(stats);
         }
@@ -192,6 +192,8 @@ impl Store {
             self.age(now, generation);
         });
         if first && !self.in_use.swap(true, Relaxed) {
+            // Now, in case that a child makes its rings in a sandbox.
+            self.keys.prepare(generation);
             self.introduce();
         }
     }
@@ -269,8 +271,7 @@ impl Store {
 
     /// In a child that runs our code for the first time. With `making` held.
     fn settle(&self, generation: u32) {
-        self.keys.lock();
-        self.seed.lock();
+        memory::lock_again(generation);
         // Made by a bare clone(2) while another thread was changing the keys (see `fork`): better other keys than half.
         let keys_are_whole = self.keys.read(generation).is_some_and(|keys| keys.ring.digest() == keys.digest);
         let seed_is_whole = self.seed.read(generation).is_some_and(|seed| !seed.chain.is_weak());
