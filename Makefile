@@ -4,7 +4,8 @@ CARGO ?= cargo
 LIB   := target/release/libticketshim.so
 PROVE := prove --exec ''
 # Debian's names. clang is the second compiler that the header must satisfy.
-PACKAGES := build-essential libssl-dev openssl pkg-config clang valgrind binutils perl stunnel4
+PACKAGES := build-essential libssl-dev openssl pkg-config clang valgrind gdb systemd binutils perl stunnel4 \
+            nginx-light python3 procps man-db
 
 .DEFAULT_GOAL := help
 
@@ -27,7 +28,7 @@ demo: deps build ## see it work: stunnel and openssl s_server, with and without 
 	@scripts/demo
 
 .PHONY: check
-check: deps build lint check-core check-c check-valgrind check-docs ## everything that must hold (about ten minutes)
+check: deps build lint check-core check-c check-sharing check-valgrind check-install check-docs ## everything that must hold (about ten minutes)
 
 .PHONY: check-fast
 check-fast: deps build check-core check-c ## the core's tests and the C suite (about two minutes)
@@ -46,6 +47,10 @@ check-core: ## the Rust tests: core, keys, command, and that the header is what 
 .PHONY: check-c
 check-c: build fault-build ## C programs with and without the shim, the header, the ELF file
 	$(PROVE) c-tests/elf/check c-tests/header-check c-tests/run
+
+.PHONY: check-sharing
+check-sharing: build ## keys shared by real processes: workers, restarts, hosts, re-seeds, core dumps, load
+	prove -j2 --exec '' c-tests/sharing/*.t
 
 .PHONY: check-valgrind
 check-valgrind: build fault-build ## the C suite under valgrind: no leak, no invalid access

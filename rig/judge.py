@@ -11,7 +11,7 @@ class Row:
     def __init__(self, kind, version):
         self.kind, self.version = kind, version
         self.name = kind.name
-        self.cells, self.tickets, self.others = {}, {}, {}
+        self.cells, self.tickets, self.others, self.counters = {}, {}, {}, {}
         self.broken, self.problems = [], []
 
     def version_text(self):
@@ -27,6 +27,7 @@ class Row:
             self.problems.append("tickets in stock, and none with the shim")
         for letter, cell in shim.items():
             self.check(letter, stock.get(letter), cell)
+        self.check_counters(self.counters["shim"])
         for client, cell in self.others.get("shim", {}).items():
             beside = self.others["stock"].get(client)
             # curl switches TLS 1.2 tickets off, and has only the luck of session caches.
@@ -48,10 +49,28 @@ class Row:
         if shim.hits != expected:
             self.problems.append(f"({letter}) {shim.hits} of {shim.tries} resumed, {expected} expected")
 
+    def check_counters(self, counted):
+        """What the clients saw is what the shim counted."""
+        if counted is None:
+            self.problems.append("the shim published no counters")
+            return
+        hits = sum(cell.hits for cell in self.cells["shim"].values())
+        sealed, opened = counted["sealed"], counted["opened"]
+        if counted["failures"]:
+            self.problems.append(f"the shim counted {counted['failures']} failures")
+        if self.kind.own_keys:
+            if sealed or opened:
+                self.problems.append(f"the shim sealed {sealed} and opened {opened}: its own keys must win")
+        elif self.version == "1_3" and opened != hits or self.version == "1_2" and not 0 < opened <= hits:
+            # In TLS 1.2 a session cache may have been faster.
+            self.problems.append(f"clients saw {hits} resumptions, the shim {opened}")
+
     def __str__(self):
         def line(way):
             cells = self.cells.get(way, {})
             return " ".join(f"{letter}={cells[letter]}" for letter in LETTERS if letter in cells) or "no tickets"
 
+        counted = self.counters.get("shim")
+        counted = f" | counted {counted['sealed']} sealed {counted['opened']} opened" if counted else ""
         others = " ".join(f"{name}={cell}" for name, cell in self.others.get("shim", {}).items())
-        return f"stock {line('stock')} | shim {line('shim')}" + (f" | {others}" if others else "")
+        return f"stock {line('stock')} | shim {line('shim')}{counted}" + (f" | {others}" if others else "")

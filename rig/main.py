@@ -47,7 +47,7 @@ def main():
     os.environ.pop("LD_PRELOAD", None)
     proc.adopt_orphans()
     # So that what was started is ended too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM: no table was written"))
     directory = tempfile.mkdtemp(prefix="ticketshim-rig-")
     os.chmod(directory, 0o755)
     rig = Rig(directory, arguments)
@@ -125,6 +125,7 @@ class Rig:
             try:
                 instance = self.instance(kind, way, "s_client")
                 row.cells[way], row.tickets[way] = scenarios.run_version(instance, version)
+                row.counters[way] = instance.counted(self.arguments.command)
                 if not self.arguments.no_clients:
                     row.others[way] = self.other_clients(kind, version, way)
             except Failed as why:

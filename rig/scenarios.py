@@ -1,11 +1,13 @@
 """What is tried with each server, and what is counted: (a) to (f) of the table."""
 
+import json
 import os
 import shutil
 from dataclasses import dataclass, field
 
 import clients
 import session
+from proc import output
 from servers import Failed
 
 SMALL, MANY = 5, 20
@@ -47,6 +49,12 @@ class Instance:
         state = os.path.join(self.directory, f"state-{which}")
         server.start(lambda command: self.wrap(command, state, self.stats, self.kind.shim_options))
         return server, state
+
+    def counted(self, command):
+        """The shim's own counters, of all that ran here; None without the shim."""
+        if not os.path.exists(self.stats):
+            return None
+        return json.loads(output(command, "stats", "--json", self.stats, check=True))["counters"]
 
     def again(self, server, state):
         server.stop()

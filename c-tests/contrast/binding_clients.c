@@ -24,7 +24,7 @@ static void at_private(ts_conn *c, int stage, void *private)
 
     if (stage == 0 || ts_shim_expected() || !c->established)
         return;
-    peer = SSL_get0_peer_certificate(c->server.ssl) != NULL;
+    peer = ts_shows_certificate(c->server.ssl);
     ts_ok(SSL_get_SSL_CTX(c->server.ssl) == private
           && SSL_get_verify_mode(c->server.ssl) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT
           && SSL_get_verify_result(c->server.ssl) == X509_V_OK,

@@ -63,3 +63,15 @@ void ts_flush_sessions(SSL_CTX *ctx)
     SSL_CTX_flush_sessions(ctx, 0);
 #endif
 }
+
+int ts_shows_certificate(const SSL *ssl)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+    return SSL_get0_peer_certificate(ssl) != NULL;
+#else
+    X509 *cert = SSL_get_peer_certificate(ssl);
+
+    X509_free(cert);
+    return cert != NULL;
+#endif
+}

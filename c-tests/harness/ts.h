@@ -407,11 +407,15 @@ void ts_raise_foreign_error(void);
 /* SSL_SESSION_set_time(): the session was made so many seconds ago. */
 void ts_session_set_age(SSL_SESSION *ss, long seconds);
 
+/* Does this side know a certificate of its peer's, from now or from the session? */
+int ts_shows_certificate(const SSL *ssl);
+
 /* SSL_CTX_flush_sessions(), of all sessions. */
 void ts_flush_sessions(SSL_CTX *ctx);
 
 #include "keys.h"
 #include "child.h"
 #include "places.h"
+#include "version.h"
 
 #endif

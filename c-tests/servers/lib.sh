@@ -7,20 +7,28 @@
 # never has it). Everything lives in one temporary directory and ends with the
 # test; only processes that the test started are ended, by their pid.
 #
-#   TICKETSHIM_LIB=…   the library     (target/release/libticketshim.so)
-#   TS_KEEP=1          keep the temporary directory
-#   CI=true            a skipped test is a failed one
+#   TICKETSHIM_LIB=…       the library     (target/release/libticketshim.so)
+#   TICKETSHIM_COMMAND=…   the command     (target/release/ticketshim)
+#   TS_KEEP=1              keep the temporary directory
+#   CI=true                a skipped test is a failed one
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit 2
 root=$(dirname "$(dirname "$here")")
 lib=${TICKETSHIM_LIB:-$root/target/release/libticketshim.so}
+command=${TICKETSHIM_COMMAND:-$root/target/release/ticketshim}
 export LC_ALL=C OPENSSL_CONF=/dev/null
 unset LD_PRELOAD
-for v in "${!TICKETSHIM_@}"; do [ "$v" = TICKETSHIM_LIB ] || unset "$v"; done
+for v in "${!TICKETSHIM_@}"; do
+    case $v in TICKETSHIM_LIB | TICKETSHIM_COMMAND) ;; *) unset "$v" ;; esac
+done
 
 tests=0 failed=0 server=''
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ticketshim-servers-XXXXXX") || exit 2
 chmod 755 "$dir" # workers that are not root read from it
+
+need_build() {
+    [ -f "$lib" ] && [ -x "$command" ] || bail "no $lib or no $command: make build"
+}
 
 # ---- TAP ------------------------------------------------------------------------
 
@@ -106,10 +114,9 @@ free_port() {
 start_server() {
     local kind=$1 port=$2 i env=()
     shift 2
-    case $kind in
-    shim) env=("LD_PRELOAD=$lib" "TICKETSHIM_LOG=warn") ;;
-    state) env=("LD_PRELOAD=$lib" "TICKETSHIM_LOG=warn" "TICKETSHIM_STATE=$dir/state") ;;
-    esac
+    rm -f "$dir/stats"
+    [ "$kind" = stock ] || env=("LD_PRELOAD=$lib" "TICKETSHIM_LOG=warn" "TICKETSHIM_STATS=$dir/stats")
+    [ "$kind" != state ] || env+=("TICKETSHIM_STATE=$dir/state")
     env ${env[@]+"${env[@]}"} "$@" >"$dir/server.out" 2>&1 </dev/null &
     server=$!
     for ((i = 0; i < 100; i++)); do
@@ -183,14 +190,26 @@ visit() {
 # ---- what the tests say --------------------------------------------------------------------------
 # A test defines start KIND PORT and reload, and sets port.
 
-# visits KIND FUNCTION…: each function with the kind and each version, on a
-# server that is started for them.
+# counted: what the server's core has counted, all its processes together.
+counted() {
+    "$command" stats "$dir/stats" --json | awk -F '[:,]' '
+        /"opened"/ && o == "" { o = $2 + 0 }
+        /"refused_binding"/ && b == "" { b = $2 + 0 }
+        END { print "opened " o ", refused: binding " b }'
+}
+
+# visits COUNTED FUNCTION…: each function with the kind and each version, on a
+# server that is started for them: stock, and with the shim, where COUNTED must
+# be what was counted.
 visits() {
-    local kind=$1 f v
+    local want=$1 kind f v
     shift
-    start "$kind" "$port"
-    for f; do for v in tls1_2 tls1_3; do $f "$kind" $v; done; done
-    stop_server
+    for kind in stock shim; do
+        start "$kind" "$port"
+        for f; do for v in tls1_2 tls1_3; do $f "$kind" $v; done; done
+        [ "$kind" = stock ] || is "$(counted)" "$want" "$kind: counted"
+        stop_server
+    done
 }
 
 # by KIND STOCK SHIM: what must come of it.

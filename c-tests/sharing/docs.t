@@ -19,6 +19,7 @@ while read -r _ first second rest; do
     [ -f "$page" ] || "$command" "${words[@]}" --help >"$page" 2>&1 || { echo "# no such command: ticketshim ${words[*]}"; unknown=$((unknown + 1)); }
     # What comes after -- is of the command that is run.
     line=" $second $rest"
+    # shellcheck disable=SC2013 # words
     for option in $(grep -oE ' --[a-z-]+' <<<"${line%% -- *}"); do
         seen=$((seen + 1))
         grep -qE -- "(^|[ ,])$option\b" "$page" || { echo "# ticketshim ${words[*]} has no $option"; unknown=$((unknown + 1)); }

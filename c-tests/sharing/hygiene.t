@@ -29,12 +29,12 @@ cp "$file" "$work/known/copy"
 s_server() { # s_server NAME [NAME=value…]: sets $port and $pid
     local i
     for i in 1 2 3 4 5; do
-        port=$((20000 + RANDOM % 20000))
+        free_port
         env "LD_PRELOAD=$lib" "${@:2}" openssl s_server -accept "127.0.0.1:$port" -cert "$work/cert.pem" \
             -key "$work/key.pem" -rev -no_cache -id_prefix ts >"$work/$1.out" 2>"$work/$1.err" </dev/null &
         pid=$!
         for _ in {1..100}; do
-            grep -q ACCEPT "$work/$1.out" && started+=("$pid") && return
+            grep -qs ACCEPT "$work/$1.out" && started+=("$pid") && return
             kill -0 $pid 2>/dev/null || break
             sleep 0.05
         done
@@ -92,6 +92,16 @@ server gone "TICKETSHIM_STATE=$file" -- workers=2 timeout=7200
 inside() { search inside "$1" gone | sed 's/\[.*//' | sort -u | tr '\n' ' '; }
 get "${ports[0]}" gone
 get "${ports[1]}" gone
+limit=$(ulimit -l)
+if [ "$limit" = unlimited ] || [ "$limit" -ge 1024 ]; then
+    locked=0
+    for p in "$pid" "${pids[@]}"; do
+        [ "$(awk '/^VmLck:/ { print $2 }' "/proc/$p/status")" -gt 0 ] && locked=$((locked + 1))
+    done
+    is $locked 3 "memory is locked in the master, and again in both workers"
+else
+    skip "ulimit -l is $limit" "memory is locked"
+fi
 is "$(inside "${pids[0]}")" "link mac root " "the keys of the window are in a worker's memory, locked"
 is "$(inside "$pid")" "link " "in its master, which has made no ticket, the chain is"
 set_clock gone "=$((noon + 24 * 3600))"

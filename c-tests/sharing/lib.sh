@@ -6,7 +6,7 @@
 #
 # Servers run under the library, clients without it. What a script starts is
 # ended by it, by number, when it ends.
-# shellcheck shell=bash disable=SC2034 # what is set here is used by the scripts
+# shellcheck shell=bash disable=SC2034,SC2015 # what is set here is used by the scripts; A && B || bail is meant
 set -u
 export LC_ALL=C OPENSSL_CONF=/dev/null
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit 2
@@ -120,6 +120,9 @@ stop() { # stop PID
     kill -KILL "$1" 2>/dev/null
     while kill -0 "$1" 2>/dev/null; do sleep 0.01; done
 }
+free_port() { # sets $port to one on which nobody listens, for servers that cannot choose one themselves
+    while port=$((20000 + RANDOM % 12000)) && (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+}
 ask() { # ask PORT ORDER: prints the answer
     local answer
     exec {control}<>"/dev/tcp/127.0.0.1/$1" && echo "$2" >&"$control" && read -r -t 20 answer <&"$control"
@@ -129,10 +132,13 @@ ask() { # ask PORT ORDER: prints the answer
 worker() { # worker PORT: a new worker of that server; sets $port and $pid
     said_ports "$(ask "$1" fork)" || bail "no worker"
 }
-counter() { # counter PORT NAME
+counter() { # counter PORT NAME; -1 where the library is not loaded
     local all
     all=$(ask "$1" stats)
-    [[ " $all" =~ " $2="([0-9]+) ]] && echo "${BASH_REMATCH[1]}" || echo "no $2 in: $all"
+    [[ " $all" =~ " $2="([0-9]+) ]] && echo "${BASH_REMATCH[1]}" || echo -1
+}
+published() { # published NAME COUNTER: of all processes of the server that was started with TICKETSHIM_STATS=$work/NAME.stats
+    "$command" stats --json "$work/$1.stats" 2>&1 | sed -n "/\"families\"/q; s/^ *\"$2\": \([0-9]*\),*\$/\1/p"
 }
 log_of() { # log_of NAME [PATTERN]: how many of its lines have that
     grep -c -- "${2:-ticketshim:}" "$work/$1.err"

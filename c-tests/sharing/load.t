@@ -9,7 +9,8 @@ seconds=${TS_SECONDS:-12}
 run() { # run NAME [NAME=value…]: in the background
     local name=$1
     shift
-    env TICKETSHIM_ROTATE=1s TICKETSHIM_ACCEPT=5s TS_EXPECT_SHIM=1 "LD_PRELOAD=$lib" "$@" \
+    env TICKETSHIM_ROTATE=1s TICKETSHIM_ACCEPT=5s TICKETSHIM_STATS="$work/$name.stats" TS_EXPECT_SHIM=1 \
+        "LD_PRELOAD=$lib" "$@" \
         timeout --kill-after=5 $((seconds + 30)) "$bin/load" "$seconds" >"$work/$name.tap" 2>"$work/$name.err" &
 }
 mkdir -m 700 "$work/state"
@@ -34,6 +35,8 @@ for name in own file; do
         esac
     done <"$work/$name.tap"
     is "$status" 0 "keys from $name: and the counters are exact"
+    epochs=$(published "$name" epochs)
+    [ "${epochs:-0}" -ge $((seconds * 3 / 4)) ]; ok $? "keys from $name: $epochs rotations were counted"
 done
 is "$troubles" 0 "the state file was advanced meanwhile"
 finished

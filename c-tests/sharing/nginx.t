@@ -7,7 +7,7 @@ nginx=$(PATH=$PATH:/usr/sbin command -v nginx) || { skip "no nginx (Debian: ngin
 
 mkdir -m 700 "$work/keys"
 mkdir "$work/prefix"
-port=$((20000 + RANDOM % 20000))
+free_port
 cat >"$work/nginx.conf" <<END
 # nginx clears its environment: what the next image of it is to have has to be named.
 env LD_PRELOAD;
@@ -38,7 +38,7 @@ end_nginx() {
     # shellcheck disable=SC2086 # those that there are
     kill -TERM $first $second 2>/dev/null
     gone "$first" && gone "$second"
-    (exit $status)
+    (exit "$status")
 }
 trap 'end_nginx; finish' EXIT
 gone() { # gone PID: waits until it is. Nobody may have collected it yet.

@@ -48,7 +48,11 @@ pub(crate) enum Door {
 /// Puts the core into a new context. Does nothing if it is there already: Debian's `SSL_CTX_new` calls
 /// `SSL_CTX_new_ex` through the PLT, so both hooks see the same context.
 pub(crate) fn attach_new(ctx: *mut SSL_CTX) {
-    if ctx.is_null() || shim().settings.mode == Mode::Off || of(ctx).is_some() {
+    if shim().settings.mode == Mode::Off {
+        shim().settings.report();
+        return;
+    }
+    if ctx.is_null() || of(ctx).is_some() {
         return;
     }
     let (Some(index), Some(place)) = (index(), Place::new()) else {

@@ -206,6 +206,7 @@ const CIPHER_UPDATE: c_int = 4;
 const CIPHER_FINAL: c_int = 5;
 const CIPHER_FREECTX: c_int = 7;
 const CIPHER_GET_PARAMS: c_int = 9;
+const CIPHER_GET_CTX_PARAMS: c_int = 10;
 const OSSL_PARAM_UNSIGNED_INTEGER: u32 = 2;
 const OSSL_PARAM_UTF8_STRING: u32 = 4;
 const OSSL_PARAM_OCTET_STRING: u32 = 5;
@@ -248,7 +249,7 @@ type Init = unsafe extern "C" fn(*mut c_void, *const c_uchar, usize, *const c_uc
 type Update = unsafe extern "C" fn(*mut c_void, *mut c_uchar, *mut usize, usize, *const c_uchar, usize) -> c_int;
 type Final = unsafe extern "C" fn(*mut c_void, *mut c_uchar, *mut usize, usize) -> c_int;
 
-static CIPHER_FUNCTIONS: [Dispatch; 8] = [
+static CIPHER_FUNCTIONS: [Dispatch; 9] = [
     entry!(CIPHER_NEWCTX, new_ctx as unsafe extern "C" fn(*mut c_void) -> *mut c_void),
     entry!(CIPHER_FREECTX, free_ctx as unsafe extern "C" fn(*mut c_void)),
     entry!(CIPHER_ENCRYPT_INIT, init as Init),
@@ -256,6 +257,7 @@ static CIPHER_FUNCTIONS: [Dispatch; 8] = [
     entry!(CIPHER_UPDATE, update as Update),
     entry!(CIPHER_FINAL, finish as Final),
     entry!(CIPHER_GET_PARAMS, get_params as unsafe extern "C" fn(*mut OSSL_PARAM) -> c_int),
+    entry!(CIPHER_GET_CTX_PARAMS, get_ctx_params as unsafe extern "C" fn(*mut c_void, *mut OSSL_PARAM) -> c_int),
     Dispatch { id: 0, function: None },
 ];
 
@@ -322,6 +324,13 @@ unsafe extern "C" fn get_params(params: *mut OSSL_PARAM) -> c_int {
         next = unsafe { next.add(1) };
     }
     Cipher::Done.into()
+}
+
+/// provider-cipher(7): the same of a context. Optional, and yet the first releases of OpenSSL 3.0 (3.0.2 is one) have no
+/// other way to ask for the IV's length.
+unsafe extern "C" fn get_ctx_params(_ctx: *mut c_void, params: *mut OSSL_PARAM) -> c_int {
+    // SAFETY: libcrypto's promise is that of get_params.
+    unsafe { get_params(params) }
 }
 
 /// provider-cipher(7): `OSSL_FUNC_cipher_newctx`.

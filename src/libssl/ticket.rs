@@ -347,19 +347,15 @@ unsafe fn fingerprint(session: *const SSL_SESSION) -> Option<[u8; 32]> {
 /// # Safety
 /// `session` is null or alive.
 unsafe fn check_lifetime(session: *const SSL_SESSION, accept: u64) {
-    static SAID: log::Once = log::Once::new();
     if session.is_null() {
         return;
     }
     // SAFETY: the caller's promise.
     let timeout = unsafe { SSL_SESSION_get_timeout(session) };
-    if u64::try_from(timeout).is_ok_and(|timeout| timeout > accept) {
-        log::warn_once(
-            &SAID,
-            format_args!(
-                "the server's session timeout ({timeout} s) is longer than its ticket keys are accepted ({accept} s): \
+    if u64::try_from(timeout).is_ok_and(|timeout| timeout > accept) && log::SESSION_TIMEOUT.first() {
+        log::warn(format_args!(
+            "the server's session timeout ({timeout} s) is longer than its ticket keys are accepted ({accept} s): \
                  raise TICKETSHIM_ACCEPT or lower the timeout (SSL_CTX_set_timeout, nginx: ssl_session_timeout)"
-            ),
-        );
+        ));
     }
 }

@@ -119,10 +119,10 @@ static void fork_worker(char *answer, size_t size)
 
 static void stats(char *answer, size_t size)
 {
-    /* In the order of include/ticketshim.h; those that come to it later too. */
+    /* In the order of include/ticketshim.h. */
     static const char *const names[] = {
         "attached", "detached", "sealed", "opened", "renewed", "unknown_key", "expired", "bad_mac",
-        "binding", "too_old", "malformed", "no_sid_ctx", "failures", "epochs", "reloads", "state_refusals"
+        "binding", "too_old", "malformed", "no_sid_ctx", "failures"
     };
     enum { COUNT = sizeof(names) / sizeof(names[0]) };
     void *p = dlsym(RTLD_DEFAULT, "ticketshim_get_stats");

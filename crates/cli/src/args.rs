@@ -243,7 +243,7 @@ pub struct Stats {
 
 Example:
   openssl s_client -connect www.example:443 -servername www.example -sess_out s.pem </dev/null
-  ticketshim inspect --state /var/lib/ticketshim/state --sni www.example --sid-ctx 48545450 s.pem")]
+  ticketshim inspect --state /var/lib/ticketshim/state --sni www.example --sid-ctx HEX s.pem")]
 pub struct Inspect {
     /// The session (PEM, as `openssl s_client -sess_out` writes it) or ticket (hex or base64): a file, the text
     /// itself, or `-` for stdin

@@ -13,6 +13,8 @@ pub struct Process {
     pub pid: u32,
     pub uid: u32,
     pub parent: u32,
+    /// When it was started, in Unix seconds.
+    pub started: u64,
     /// Its program, as it is called where the process is.
     pub program: PathBuf,
     /// The files that are mapped into it, each once.
@@ -46,6 +48,7 @@ impl Process {
             pid,
             uid: number("Uid:").unwrap_or_default(),
             parent: number("PPid:").unwrap_or_default(),
+            started: started(pid).unwrap_or_default(),
             program,
             mapped: parse_maps(&fs::read(dir.join("maps"))?),
             environment: parse_environment(&fs::read(dir.join("environ"))?),
@@ -96,10 +99,22 @@ pub fn descendants(of: u32) -> Vec<u32> {
 }
 
 fn parent(pid: u32) -> Option<u32> {
+    field(pid, 4)?.try_into().ok()
+}
+
+/// proc_pid_stat(5) counts clock ticks since the system was started.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
+    Some(boot + field(pid, 22)? / rustix::param::clock_ticks_per_second())
+}
+
+/// A field of /proc/PID/stat by its number in proc_pid_stat(5), 3 or above.
+fn field(pid: u32, number: usize) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in parentheses, may hold anything.
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+    rest.split_ascii_whitespace().nth(number - 3)?.parse().ok()
 }
 
 fn parse_maps(maps: &[u8]) -> Vec<Mapped> {

@@ -5,7 +5,10 @@ use std::convert::Infallible;
 use std::env;
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -46,6 +49,9 @@ fn try_run(args: &args::Run) -> Result<Infallible, (Exit, String)> {
     }
     if let Some(file) = &settings.state {
         prepare_state(file, &settings).map_err(with(Exit::STATE))?;
+    }
+    if let Some(file) = &settings.stats {
+        prepare_stats(file).map_err(with(Exit::OURSELVES))?;
     }
     let preload = preload(library.elf.path.as_os_str(), env::var_os("LD_PRELOAD"));
     let environment =
@@ -106,6 +112,15 @@ fn prepare_state(file: &Path, settings: &settings::Settings) -> Result<(), Strin
         // Another one starting at the same time was faster.
         Ok(()) | Err(Refusal::Exists) => state::read(file).map(drop).map_err(say),
         Err(refusal) => Err(say(refusal)),
+    }
+}
+
+/// Makes the file of counters if it is missing: a server that drops its rights early could not. An empty one will do.
+fn prepare_stats(file: &Path) -> Result<(), String> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o644).open(file);
+    match made {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(format!("{}: {error}", file.display())),
+        _ => Ok(()),
     }
 }
 

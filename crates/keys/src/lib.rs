@@ -6,8 +6,9 @@
 //! answers every trouble with "no keys just now" (a full handshake) rather than with a failure.
 //!
 //! Read in this order: [`settings`] (what the operator asked for), [`state`] (the file that keys are shared by),
-//! [`store`] (the keys in force), [`counters`]. Below them: `cell` (a value that is replaced while it is read),
-//! `memory` (where secrets live), `fork` (how a child is told from its parent), [`log`], [`clock`], `sys`.
+//! [`store`] (the keys in force), [`counters`] (what happened). Below them: `cell` (a value that is replaced while it is
+//! read), `fork` (how a child is told from its parent), `memory` (where secrets live), `salt`, `watch` (when the file is
+//! looked at), `lock`, [`random`], [`clock`], [`log`], and `sys` (system calls in somebody else's process).
 
 mod cell;
 pub mod clock;

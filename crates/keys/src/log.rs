@@ -6,7 +6,7 @@
 //! for appending. Never to a network connection, and never where writing would wait.
 
 use std::fmt::{self, Write};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use crate::sys;
 
@@ -29,6 +29,7 @@ static STDERR: AtomicU64 = AtomicU64::new(0);
 /// Sets the level, and remembers what stderr is: called when the library is loaded.
 pub fn set_up(level: Level) {
     LEVEL.store(level as u8, Relaxed);
+    sys::as_a_guest(|| SESSION_TIMEOUT.prepare());
     STDERR.store(sys::as_a_guest(|| sys::stat_fd(libc::STDERR_FILENO)).map_or(0, |s| identity(&s)), Relaxed);
 }
 
@@ -77,6 +78,35 @@ impl Once {
     /// Forgets that it was said.
     pub fn again(&self) {
         self.0.store(false, Relaxed);
+    }
+}
+
+/// As [`Once`], for a whole family: the process that loaded the library and all that is forked from it, so that a server
+/// says it once and not with each of its workers.
+#[derive(Debug)]
+pub struct FamilyOnce {
+    here: Once,
+    /// In a page that children share; null if there was none to be had: then each process says it.
+    shared: AtomicPtr<AtomicBool>,
+}
+
+/// That the server's session timeout is longer than its ticket keys open.
+pub static SESSION_TIMEOUT: FamilyOnce = FamilyOnce { here: Once::new(), shared: AtomicPtr::new(std::ptr::null_mut()) };
+
+impl FamilyOnce {
+    /// True once in the family.
+    pub fn first(&self) -> bool {
+        // SAFETY: null or the page that `prepare` made, which is zeroed at first and never unmapped.
+        let shared = unsafe { self.shared.load(Relaxed).as_ref() };
+        self.here.first() && shared.is_none_or(|said| !said.swap(true, Relaxed))
+    }
+
+    fn prepare(&self) {
+        if self.shared.load(Relaxed).is_null()
+            && let Some(page) = sys::shared_page::<AtomicBool>()
+        {
+            self.shared.store(page.as_ptr(), Relaxed);
+        }
     }
 }
 

@@ -9,6 +9,9 @@ use super::report::Report;
 use crate::process::{self, Process};
 use crate::stats;
 
+/// A daemon moves to the background in so many seconds.
+const AT_ONCE: u64 = 3;
+
 /// The numbers that a verdict needs.
 pub struct Counted {
     /// Contexts that the core seals for.
@@ -33,8 +36,7 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
             return None;
         }
     };
-    let kin = kin(process);
-    let families: Vec<&Family> = published.families.iter().filter(|family| kin.contains(&family.founder)).collect();
+    let families = families_of(process, &published.families);
     let sum = |counter: Counter| families.iter().map(|family| family.counters[counter as usize]).sum::<u64>();
     let (attached, detached) = (sum(Counter::Attached), sum(Counter::Detached));
     report.fact("contexts", format_args!("{attached} with the library's keys, {detached} with the program's own"));
@@ -59,6 +61,24 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
         ));
     }
     Some(Counted { attached, detached })
+}
+
+/// The families that the process may belong to.
+fn families_of<'a>(process: &Process, all: &'a [Family]) -> Vec<&'a Family> {
+    let kin = kin(process);
+    let by_number: Vec<_> =
+        all.iter().filter(|family| kin.contains(&family.founder) || kin.contains(&family.writer)).collect();
+    if !by_number.is_empty() {
+        return by_number;
+    }
+    // A daemon's first process has ended, and until it counts something nobody else stands in the row: its times do.
+    let starts: Vec<u64> = [Some(process.started), Process::read(process.parent).ok().map(|parent| parent.started)]
+        .into_iter()
+        .flatten()
+        .collect();
+    all.iter()
+        .filter(|family| !family.lives && starts.iter().any(|start| start.abs_diff(family.began) <= AT_ONCE))
+        .collect()
 }
 
 /// The process, those that it came from, and those that came of it: one of them loaded the library.

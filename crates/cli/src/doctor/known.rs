@@ -12,9 +12,6 @@ pub fn advice(program: &str) -> &'static [&'static str] {
         ],
         "haproxy" => &["with tls-ticket-keys, HAProxy's own keys win"],
         "apache2" | "httpd" => &["with SSLSessionTicketKeyFile, httpd's own keys win"],
-        "lighttpd" => {
-            &["lighttpd rotates ticket keys of its own, and they win: --mode enforce takes over nevertheless"]
-        }
         "master" | "postfix" | "smtpd" | "tlsmgr" => {
             &["Postfix clears the environment: name LD_PRELOAD and the TICKETSHIM_ variables in import_environment"]
         }
@@ -24,9 +21,6 @@ pub fn advice(program: &str) -> &'static [&'static str] {
         "sudo" | "su" | "doas" | "runuser" => {
             &["it may clear the environment for what it starts: let it start `ticketshim run` instead, as in `sudo \
              ticketshim run -- CMD`"]
-        }
-        "sh" | "bash" | "dash" => {
-            &["what a shell starts inherits the setting, unless the script clears the environment"]
         }
         _ => &[],
     }

@@ -93,10 +93,12 @@ pub(crate) fn report(report: Report) {
 
 pub(super) fn publish_in(path: &Path, create: bool) {
     static SAID: log::Once = log::Once::new();
-    if family().is_some() {
+    static TRIED: AtomicU64 = AtomicU64::new(0);
+    let now = clock::now();
+    // Some servers make a context for each connection: one attempt a second is enough.
+    if family().is_some() || create && TRIED.swap(now, Relaxed) == now {
         return;
     }
-    let now = clock::now();
     match sys::as_a_guest(|| file::open(path, create, now)) {
         Ok(mapping) => found(mapping, now),
         // When the library is loaded there is nobody to say it to. Later it is worth a line, once.

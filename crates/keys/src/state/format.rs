@@ -186,12 +186,13 @@ pub(crate) mod tests {
         assert_eq!(read.id.to_string(), "07".repeat(16));
     }
 
-    /// The format is a promise to files that exist: these bytes must be read for as long as version 1 is.
+    /// The format is a promise to files that exist: the example must be read for as long as version 1 is.
     #[test]
-    fn the_bytes_are_these() {
-        let sum = Sha256::digest(&bytes()[..LEN]);
-        let hex: String = sum.iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, "2d877ef49d1ea82b7439ecddbe9d2227e7852cb0e30675ac6267a97d12af1b00");
+    fn the_example_in_the_document_is_these_bytes() {
+        let document = include_str!("../../../../docs/state-file.md");
+        let example = document.split("```text\n").nth(2).and_then(|rest| rest.split("```").next()).unwrap();
+        let hex: String = bytes()[..LEN].iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(example.replace('\n', ""), hex);
     }
 
     #[test]

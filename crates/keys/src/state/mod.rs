@@ -40,7 +40,7 @@ pub(crate) fn is_plausible(time: u64) -> bool {
 }
 
 /// What a state file holds. Its secrets never leave it but to a file.
-pub struct State(Locked<Contents>);
+pub struct State(pub(crate) Locked<Contents>);
 
 /// A ring outside of a server: for looking at tickets.
 pub struct LockedRing(Locked<Ring>);

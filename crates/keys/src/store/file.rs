@@ -10,7 +10,7 @@ use crate::fork::generation;
 use crate::log;
 use crate::memory::burn_stack;
 use crate::settings::Duration;
-use crate::state::{self, Advanced, Refusal, Writer};
+use crate::state::{self, Advanced, Refusal, State, Writer};
 use crate::watch::{Fresh, Watch};
 
 /// A state file that is behind by more seconds than this has nobody who advances it.
@@ -39,7 +39,8 @@ impl Store {
         let created = Writer::begin(file.path()).and_then(|writer| match self.seed.read(generation) {
             // What all that was forked from this process since it was loaded has too.
             Some(seed) => writer.create(&seed),
-            None => Err(Refusal::NoRandomness),
+            // It came to tickets before it came to a file, and cannot go back: the look that follows takes these up.
+            None => writer.create(&State::random(self.settings.schedule(), now)?.0),
         });
         burn_stack();
         match created {
@@ -58,9 +59,13 @@ impl Store {
         }
         // Who starts later, or `ticketshim state advance`, does it if somebody else is writing now.
         let done = Writer::try_begin(file.path()).and_then(|w| state::advance_with(&w, file.path(), now, false));
+        let was_far_ahead = matches!(self.status().refusal, Some(Refusal::FarAhead(_)));
+        if done.is_ok() && was_far_ahead {
+            self.no_refusal();
+        }
         match done {
             Ok(Advanced::From(from, to)) => {
-                log::info(format_args!("advanced the state file from epoch {from} to {to}"))
+                log::info(format_args!("advanced the state file from epoch {from} to {to}"));
             }
             Ok(Advanced::Current) => {}
             Err(refusal @ Refusal::FarAhead(_)) => self.refuse(file, refusal),
@@ -98,8 +103,7 @@ impl Store {
                 let taken = self.take_up(&fresh, now, generation);
                 if taken {
                     file.settle(&fresh);
-                    self.refusal.store(0, Relaxed);
-                    counters::report(Report::Refusal(0));
+                    self.no_refusal();
                 }
             }
             // That it could not be made was said, and why.
@@ -139,6 +143,11 @@ impl Store {
         self.keys.sweep(generation);
         self.from_file.store(true, Relaxed);
         true
+    }
+
+    fn no_refusal(&self) {
+        self.refusal.store(0, Relaxed);
+        counters::report(Report::Refusal(0));
     }
 
     fn refuse(&self, file: &Watch, refusal: Refusal) {

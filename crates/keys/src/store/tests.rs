@@ -232,6 +232,21 @@ fn a_file_that_cannot_be_created_is_said_and_there_are_keys() {
 }
 
 #[test]
+fn a_file_that_can_be_created_only_later_is() {
+    let host = Host::new();
+    let host = Host { file: host.file.with_file_name("later").join("state"), ..host };
+    let store = host.start(NOW);
+    let meanwhile = name(&store, NOW);
+    fs::create_dir(host.file.parent().unwrap()).unwrap();
+    // Another context, a while later.
+    store.ensure_state_at(NOW + 120);
+    assert_eq!(store.status().chain, Some(state::read(&host.file).unwrap().id()));
+    assert!(store.status().from_file && store.status().refusal.is_none());
+    assert!(opens(&store, &meanwhile, NOW + 121));
+    assert_ne!(name(&store, NOW + 121), meanwhile);
+}
+
+#[test]
 fn the_files_times_count() {
     let host = Host::new();
     let times = Schedule::new(EpochLength::new(60).unwrap(), 600);
@@ -286,6 +301,8 @@ fn a_clock_that_went_far_ahead_and_back_leaves_the_files_keys() {
     assert!(matches!(store.status().refusal, Some(Refusal::FarAhead(_))));
     assert_eq!(state::read(&host.file).unwrap().epoch(), NOW / HOUR, "the file is not spoilt");
     assert_eq!(name(&store, NOW + 70), right);
+    store.ensure_state_at(NOW + 140);
+    assert_eq!(store.status().refusal, None);
     assert!(!opens(&store, &name(&host.start(far), far), NOW + 71));
 }
 
