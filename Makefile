@@ -41,7 +41,7 @@ lint: ## formatting, clippy and rustdoc without a warning
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: check-core
-check-core: ## the Rust tests: core, keys, command, and that the header is what the source says
+check-core: build ## the Rust tests: core, keys, command, and that the header is what the source says
 	$(CARGO) test --locked --workspace
 
 .PHONY: check-c
@@ -63,6 +63,10 @@ check-docs: ## that the documents say what is so
 .PHONY: fault-build
 fault-build: ## the library with places that fail on demand, for tests only
 	$(CARGO) build --locked --features fault-injection --target-dir target/fault
+
+.PHONY: bench
+bench: ## what a key, a salt, a rotation and 50 years of catching up cost (release build, printed, never gating)
+	$(CARGO) test --locked --release -p ticketshim-keys -- --ignored --nocapture --test-threads=1
 
 .PHONY: header
 header: ## write include/ticketshim.h from the source
