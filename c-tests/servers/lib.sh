@@ -34,16 +34,19 @@ need_build() {
 
 diag() { sed 's/^/# /' >&2; }
 
-# is GOT WANTED DESCRIPTION
+# A known fault of the shim: while this says something, a test under the shim has
+# to fail (TAP's TODO), and one that passes is the failure.
+todo=''
+
+# is GOT WANTED DESCRIPTION (which begins with the kind)
 is() {
+    local same=0 open=''
     tests=$((tests + 1))
-    if [ "$1" = "$2" ]; then
-        echo "ok $tests - $3: $2"
-    else
-        failed=$((failed + 1))
-        echo "not ok $tests - $3: $2"
-        echo "  got: $1" | diag
-    fi
+    [ "$1" = "$2" ] && same=1
+    [ -n "$todo" ] && [ "${3#stock}" = "$3" ] && open=" # TODO $todo"
+    if [ $same = 1 ]; then echo "ok $tests - $3: $2$open"; else echo "not ok $tests - $3: $2$open"; fi
+    if [ $same = 0 ]; then echo "  got: $1" | diag; fi
+    if { [ $same = 0 ] && [ -z "$open" ]; } || { [ $same = 1 ] && [ -n "$open" ]; }; then failed=$((failed + 1)); fi
 }
 
 bail() {
