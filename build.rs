@@ -1,7 +1,7 @@
 //! Links the cdylib so that it can stand in front of libssl, and refuses a build that could not.
 //!
-//! - Decides once which OpenSSL this build is for ([`Libssl`]) and tells the code: `cfg(mechanism = "…")` for what can be
-//!   called, and as environment the soname and the symbol versions.
+//! - Decides once which OpenSSL this build is for ([`Libssl`]) and tells the code: `cfg(mechanism = "…")` for what can
+//!   be called, and as environment the soname and the symbol versions.
 //! - Writes the linker's version script: one empty node for each symbol version that `src/exports` puts its functions
 //!   into (the assignment itself is made there, by `.symver`).
 //! - Sets the soname.

@@ -4,7 +4,6 @@ import base64
 import os
 import shutil
 import signal
-import sys
 import time
 
 from proc import descendants, wait_for
@@ -311,11 +310,11 @@ class Hitch(Server):
 class PythonSsl(Server):
     name = "Python ssl, 4 forked workers"
     packages = ("python3",)
-    program = "python3"
+    program = "/usr/bin/python3"  # the package's, whichever runs the rig
     has_reload = True
 
     def command(self):
-        return [sys.executable, os.path.join(HERE, "https.py"), str(self.port), self.directory, "4"]
+        return ["/usr/bin/python3", os.path.join(HERE, "https.py"), str(self.port), self.directory, "4"]
 
     def settle(self):
         wait_for(lambda: len(descendants(self.process.pid)) >= 4, 5)

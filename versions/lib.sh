@@ -25,9 +25,15 @@ is() { # is GOT WANT TEXT
 }
 finish() { echo "1..$n"; [ "$failed" = 0 ]; }
 
+system_target=${TICKETSHIM_SYSTEM_TARGET:-$root/target/ossl-system}
 # Nothing of the caller's settings may colour a run.
 unset LD_PRELOAD LD_LIBRARY_PATH
-for v in "${!TICKETSHIM_@}"; do case $v in TICKETSHIM_LIB | TICKETSHIM_OPENSSL_CACHE) ;; *) unset "$v" ;; esac; done
+for v in "${!TICKETSHIM_@}"; do
+    case $v in
+    TICKETSHIM_LIB | TICKETSHIM_OPENSSL_CACHE | TICKETSHIM_SYSTEM_TARGET) ;;
+    *) unset "$v" ;;
+    esac
+done
 export OPENSSL_CONF=/dev/null LC_ALL=C
 
 work=$(mktemp -d)
@@ -43,11 +49,13 @@ trap 'exit 130' INT TERM
 dir_of() { [ "$1" = system ] || "$versions" dir "$1"; }
 lib_of() { [ "$1" = system ] || echo "$(dir_of "$1")/lib"; }
 ssl_of() { if [ "$1" = system ]; then command -v openssl; else echo "$(dir_of "$1")/bin/openssl"; fi; }
-# shim_of VERSION: the library built for it.
-shim_of() {
-    if [ "$1" = system ]; then echo "$root/target/release/libticketshim.so"
-    else echo "$root/target/ossl-$1/release/libticketshim.so"; fi
+# target_of VERSION: cargo's directory. shim_of, command: the library built there, and the command, which is the same
+# for all. For the system's OpenSSL it is TICKETSHIM_SYSTEM_TARGET, if that is set (`make check-versions-fast`).
+target_of() {
+    if [ "$1" = system ]; then echo "$system_target"; else echo "$root/target/ossl-$1"; fi
 }
+shim_of() { echo "$(target_of "$1")/release/libticketshim.so"; }
+command=$system_target/release/ticketshim
 # abi_of VERSION: which programs bind to it.
 abi_of() {
     case $1 in

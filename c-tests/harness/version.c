@@ -22,8 +22,8 @@ static const struct {
 } table[] = {
     /* PR 30464, in the releases of 7 April or 9 June 2026 */
     { TS_ABORT_FREES, "a session that dec_cb aborts is freed",
-      { { 3, 0, 19, 22 }, { 3, 4, -1, NEVER }, { 3, 5, 5, 7 },
-        { 3, 6, 0, 3 }, { 4, 0, -1, 2 } }, 4, 1 },
+      { { 3, 0, 19, 22 }, { 3, 3, -1, NEVER }, { 3, 4, -1, NEVER },
+        { 3, 5, 5, 7 }, { 3, 6, -1, 3 }, { 4, 0, -1, 2 } }, 4, 1 },
     /* PR 30626, CHANGES of 9 June 2026 */
     { TS_TICKETS_AFTER_MISMATCH, "tickets follow a cipher suite that does not fit",
       { { 3, 0, 20, 21 }, { 3, 4, 4, NEVER }, { 3, 5, 6, 7 },

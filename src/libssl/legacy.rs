@@ -62,7 +62,7 @@ pub(crate) fn set_callback(ctx: *mut SSL_CTX, on: bool) -> bool {
     // SAFETY: libssl makes it a KeyFn again, which it is (SSL_CTX_set_tlsext_ticket_key_cb is a macro that does this).
     let callback = on.then_some(unsafe { std::mem::transmute::<KeyFn, unsafe extern "C" fn()>(key_callback) });
     let callback: AnyFn = callback;
-    // SAFETY: a live SSL_CTX (the promise of context.rs's callers), and a callback of the type that the command asks for.
+    // SAFETY: a live SSL_CTX (the promise of context.rs's callers), and a callback of the type for this command.
     unsafe { real(ctx, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB, callback) == 1 }
 }
 

@@ -1,8 +1,8 @@
 //! What stands behind the exports: everything that talks to libssl and libcrypto.
 //!
-//! The way of a ticket: libssl calls the key callback ([`mechanism`], [`callback`]), which asks [`ticket`] for a job (keys from the
-//! store, place from [`place`]) and hands the job to the cipher that libssl will run; the cipher ([`mechanism`] again)
-//! lets [`ticket`] seal or open the bytes.
+//! The way of a ticket: libssl calls the key callback ([`mechanism`], [`callback`]), which asks [`ticket`] for a job
+//! (keys from the store, place from [`place`]) and hands the job to the cipher that libssl will run; the cipher
+//! ([`mechanism`] again) lets [`ticket`] seal or open the bytes.
 
 mod callback;
 pub(crate) mod connection;

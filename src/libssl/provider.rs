@@ -326,8 +326,8 @@ unsafe extern "C" fn get_params(params: *mut OSSL_PARAM) -> c_int {
     Cipher::Done.into()
 }
 
-/// provider-cipher(7): the same of a context. Optional, and yet the first releases of OpenSSL 3.0 (3.0.2 is one) have no
-/// other way to ask for the IV's length.
+/// provider-cipher(7): the same of a context. Optional, and yet the first releases of OpenSSL 3.0 (3.0.2 is one) have
+/// no other way to ask for the IV's length.
 unsafe extern "C" fn get_ctx_params(_ctx: *mut c_void, params: *mut OSSL_PARAM) -> c_int {
     // SAFETY: libcrypto's promise is that of get_params.
     unsafe { get_params(params) }
