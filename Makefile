@@ -28,7 +28,7 @@ demo: deps build ## see it work: stunnel and openssl s_server, with and without 
 	@scripts/demo
 
 .PHONY: check
-check: deps build lint check-core check-c check-sharing check-install check-docs ## everything that must hold (about ten minutes)
+check: deps build lint check-core check-c check-sharing check-valgrind check-versions-fast check-install check-docs ## everything that must hold (about ten minutes)
 
 .PHONY: check-fast
 check-fast: deps build check-core check-c ## the core's tests and the C suite (about two minutes)
@@ -53,7 +53,7 @@ check-sharing: build ## keys shared by real processes: workers, restarts, hosts,
 	prove -j2 --exec '' c-tests/sharing/*.t
 
 .PHONY: check-valgrind
-check-valgrind: build fault-build ## the C suite under valgrind: no leak, no invalid access (not part of `make check` yet)
+check-valgrind: build fault-build ## the C suite under valgrind: no leak, no invalid access
 	$(PROVE) c-tests/run :: --valgrind
 
 .PHONY: check-docs
