@@ -5,7 +5,7 @@ LIB   := target/release/libticketshim.so
 PROVE := prove --exec ''
 # Debian's names. clang is the second compiler that the header must satisfy.
 PACKAGES := build-essential libssl-dev openssl pkg-config clang valgrind gdb systemd binutils perl stunnel4 \
-            nginx python3 procps man-db
+            nginx apache2 python3 procps man-db
 
 .DEFAULT_GOAL := help
 
@@ -28,7 +28,7 @@ demo: deps build ## see it work: stunnel and openssl s_server, with and without 
 	@scripts/demo
 
 .PHONY: check
-check: deps build lint check-core check-c check-sharing check-valgrind check-versions-fast check-install check-docs ## everything that must hold (about ten minutes)
+check: deps build lint check-core check-c check-sharing check-binding check-valgrind check-versions-fast check-install check-docs ## everything that must hold (about ten minutes)
 
 .PHONY: check-fast
 check-fast: deps build check-core check-c ## the core's tests and the C suite (about two minutes)

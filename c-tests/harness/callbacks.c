@@ -122,3 +122,22 @@ const char *ts_return_name(int ret)
     }
     return "a value out of range";
 }
+
+void ts_rig_up(ts_rig *r, ts_proto proto)
+{
+    static const ts_cb init = TS_CB_INIT;
+
+    r->proto = proto;
+    r->name = ts_proto_name(proto);
+    r->srv = ts_server_ctx(proto);
+    r->cli = ts_client_ctx(proto);
+    r->cb = init;
+    ts_cb_install(r->srv, &r->cb);
+}
+
+void ts_rig_down(ts_rig *r)
+{
+    SSL_CTX_free(r->srv);
+    SSL_CTX_free(r->cli);
+    ts_cb_reset(&r->cb);
+}

@@ -244,6 +244,17 @@ void ts_cb_install(SSL_CTX *ctx, ts_cb *cb);
 /* Forget the record, keep the orders. Also frees what was recorded. */
 void ts_cb_reset(ts_cb *cb);
 
+/* A server and a client of one protocol, and the recorder in the server. */
+typedef struct ts_rig {
+    const char *name;      /* of the protocol */
+    ts_proto proto;
+    SSL_CTX *srv, *cli;
+    ts_cb cb;
+} ts_rig;
+
+void ts_rig_up(ts_rig *r, ts_proto proto);
+void ts_rig_down(ts_rig *r);
+
 /* The two themselves, for scenarios that install only one. */
 int ts_gen_cb(SSL *s, void *arg);
 SSL_TICKET_RETURN ts_dec_cb(SSL *s, SSL_SESSION *ss,

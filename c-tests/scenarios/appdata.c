@@ -9,34 +9,8 @@
 
 #include "ts.h"
 
-typedef struct rig {
-    const char *name;
-    ts_proto proto;
-    SSL_CTX *srv, *cli;
-    ts_cb cb;
-} rig;
-
-static void rig_up(rig *r, ts_proto proto)
-{
-    static const ts_cb init = TS_CB_INIT;
-
-    r->proto = proto;
-    r->name = ts_proto_name(proto);
-    r->srv = ts_server_ctx(proto);
-    r->cli = ts_client_ctx(proto);
-    r->cb = init;
-    ts_cb_install(r->srv, &r->cb);
-}
-
-static void rig_down(rig *r)
-{
-    ts_cb_reset(&r->cb);
-    SSL_CTX_free(r->srv);
-    SSL_CTX_free(r->cli);
-}
-
 /* Connects and resumes; returns the last session, the record is in r->cb. */
-static SSL_SESSION *connect_with(rig *r, SSL_SESSION *offer, const char *outcome,
+static SSL_SESSION *connect_with(ts_rig *r, SSL_SESSION *offer, const char *outcome,
                                  const char *what)
 {
     ts_conn *c;
@@ -52,12 +26,12 @@ static SSL_SESSION *connect_with(rig *r, SSL_SESSION *offer, const char *outcome
     return ss;
 }
 
-static const char *full(const rig *r)
+static const char *full(const ts_rig *r)
 {
     return r->proto == TS_TLS13 ? "full, 2 tickets" : "full, 1 ticket";
 }
 
-static const char *resumed(const rig *r)
+static const char *resumed(const ts_rig *r)
 {
     return r->proto == TS_TLS13 ? "resumed, 1 ticket" : "resumed, 0 tickets";
 }
@@ -68,11 +42,11 @@ static void round_trip(ts_proto proto)
 {
     static const size_t sizes[] = { 0, 1, 255, 256, 4096, 16384 };
     unsigned char data[16384];
-    rig r;
+    ts_rig r;
 
     for (size_t i = 0; i < sizeof(data); i++)
         data[i] = (unsigned char)(i * 7); /* all values, NUL first */
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         SSL_SESSION *ss;
 
@@ -87,7 +61,7 @@ static void round_trip(ts_proto proto)
                   sizes[i] == 0 ? "NULL, for none" : "not NULL");
         SSL_SESSION_free(ss);
     }
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* ---- renewals ---------------------------------------------------------------------- */
@@ -95,9 +69,9 @@ static void round_trip(ts_proto proto)
 static void renewal(ts_proto proto)
 {
     SSL_SESSION *first, *second, *third, *fourth;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     r.cb.dec_return = SSL_TICKET_RETURN_USE_RENEW;
     r.cb.appdata = "one";
     r.cb.appdata_len = 3;
@@ -136,7 +110,7 @@ static void renewal(ts_proto proto)
     SSL_SESSION_free(second);
     SSL_SESSION_free(third);
     SSL_SESSION_free(fourth);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* ---- "it can be called at any time before a session ticket is created" ------------- */
@@ -152,9 +126,9 @@ static int set_in_cert_cb(SSL *ssl, void *arg)
 static void set_before(ts_proto proto)
 {
     SSL_SESSION *ss;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     SSL_CTX_set_session_ticket_cb(r.srv, NULL, ts_dec_cb, &r.cb);
     SSL_CTX_set_cert_cb(r.srv, set_in_cert_cb, NULL);
     ss = connect_with(&r, NULL, full(&r), "set in the certificate callback");
@@ -162,7 +136,7 @@ static void set_before(ts_proto proto)
     ts_is_mem(r.cb.seen, r.cb.seen_len, "early", 5,
               "%s: set before gen_cb's time", r.name);
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* After the handshake, for a ticket that is still to come. */
@@ -170,13 +144,13 @@ static void set_later(void)
 {
     ts_conn *c;
     SSL_SESSION *ss;
-    rig r;
+    ts_rig r;
 
     if (!ts_have_new_session_ticket()) {
         ts_note("n/a: this OpenSSL has no SSL_new_session_ticket()");
         return;
     }
-    rig_up(&r, TS_TLS13);
+    ts_rig_up(&r, TS_TLS13);
     c = ts_connect(r.srv, r.cli, NULL);
     SSL_SESSION_set1_ticket_appdata(SSL_get_session(c->server.ssl), "later", 5);
     ts_new_session_ticket(c->server.ssl);
@@ -191,7 +165,7 @@ static void set_later(void)
     ts_ok(r.cb.seen_null, "… the first one does not");
     SSL_SESSION_free(ss);
     ts_conn_free(c);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* ---- nobody but the server sees it --------------------------------------------------- */
@@ -205,9 +179,9 @@ static void sealed(ts_proto proto)
     SSL_SESSION *ss;
     void *data = NULL;
     size_t data_len = 1;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     r.cb.appdata = secret;
     r.cb.appdata_len = 16;
     ss = connect_with(&r, NULL, full(&r), "a secret");
@@ -221,7 +195,7 @@ static void sealed(ts_proto proto)
     ts_ok(data == NULL && data_len == 0,
           "%s: … and the client has no appdata", r.name);
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* ---- next to a client certificate ------------------------------------------------------ */
@@ -239,9 +213,9 @@ static void client_certificate(ts_proto proto)
     const X509 *peer;
     ts_conn *c;
     size_t len;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     ts_ask_client_cert(r.srv);
     ts_use_cert(r.cli, leaf, &inter, 1);
     r.cb.appdata = "with a certificate";
@@ -264,7 +238,7 @@ static void client_certificate(ts_proto proto)
               "%s: … which was verified", name);
     ts_conn_free(c);
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
     ts_cert_free(leaf);
     ts_cert_free(inter);
 }

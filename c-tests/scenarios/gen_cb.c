@@ -7,34 +7,8 @@
 
 #include "ts.h"
 
-typedef struct rig {
-    const char *name;
-    ts_proto proto;
-    SSL_CTX *srv, *cli;
-    ts_cb cb;
-} rig;
-
-static void rig_up(rig *r, ts_proto proto)
-{
-    static const ts_cb init = TS_CB_INIT;
-
-    r->proto = proto;
-    r->name = ts_proto_name(proto);
-    r->srv = ts_server_ctx(proto);
-    r->cli = ts_client_ctx(proto);
-    r->cb = init;
-    ts_cb_install(r->srv, &r->cb);
-}
-
-static void rig_down(rig *r)
-{
-    ts_cb_reset(&r->cb);
-    SSL_CTX_free(r->srv);
-    SSL_CTX_free(r->cli);
-}
-
 /* One connection: outcome and gen_cb calls as wanted? Returns its session. */
-static SSL_SESSION *connect_is(rig *r, SSL_SESSION *offer, const char *outcome,
+static SSL_SESSION *connect_is(ts_rig *r, SSL_SESSION *offer, const char *outcome,
                                int gen_calls, const char *what)
 {
     ts_conn *c;
@@ -56,9 +30,9 @@ static void once_per_ticket(ts_proto proto)
 {
     int tls13 = proto == TS_TLS13;
     SSL_SESSION *ss, *ss2;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     ss = connect_is(&r, NULL, tls13 ? "full, 2 tickets" : "full, 1 ticket",
                     ts_full_tickets(proto), "full");
     ts_is_int(r.cb.gen_no_session, 0,
@@ -71,7 +45,7 @@ static void once_per_ticket(ts_proto proto)
                      tls13, "resumption");
     SSL_SESSION_free(ss2);
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* SSL_CTX_set_num_tickets(): TLS 1.3 only. */
@@ -82,9 +56,9 @@ static void num_tickets(void)
         { 2, "full, 2 tickets" }, { 5, "full, 5 tickets" },
     };
     SSL_SESSION *ss, *spare;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, TS_TLS13);
+    ts_rig_up(&r, TS_TLS13);
     spare = ts_fresh_session(r.srv, r.cli);
     ts_expect_core(2, 0);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -103,7 +77,7 @@ static void num_tickets(void)
                     "resumption after set_num_tickets(0)");
     SSL_SESSION_free(ss);
     SSL_SESSION_free(spare);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* "A return of 0 will terminate the connection with an INTERNAL_ERROR alert." */
@@ -112,9 +86,9 @@ static void returns(ts_proto proto)
     static const int others[] = { 2, -1 };
     SSL_SESSION *ss;
     ts_conn *c;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     r.cb.gen_return = 0;
     c = ts_connect(r.srv, r.cli, NULL);
     ts_is_str(ts_outcome(c), "failed, server sent internal_error",
@@ -134,7 +108,7 @@ static void returns(ts_proto proto)
                         others[i] > 0 ? "gen_cb returns 2" : "gen_cb returns -1");
         SSL_SESSION_free(ss);
     }
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* "Either callback function may be set to NULL." */
@@ -144,9 +118,9 @@ static void null_callbacks(ts_proto proto)
     const char *again = proto == TS_TLS13 ? "resumed, 1 ticket"
         : "resumed, 0 tickets";
     SSL_SESSION *ss;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     ts_is_int(SSL_CTX_set_session_ticket_cb(r.srv, NULL, ts_dec_cb, &r.cb), 1,
               "%s: NULL gen_cb is accepted", r.name);
     ss = connect_is(&r, NULL, full, 0, "NULL gen_cb");
@@ -167,7 +141,7 @@ static void null_callbacks(ts_proto proto)
     SSL_SESSION_free(connect_is(&r, ss, again, 0, "both NULL, resumption"));
     ts_is_int(r.cb.dec_calls, 0, "%s: both NULL: none is called", r.name);
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* Setting again replaces callbacks and arg; arg belongs to one context. */
@@ -175,11 +149,11 @@ static void replaced_and_arg(ts_proto proto)
 {
     ts_cb second = TS_CB_INIT;
     int before;
-    rig r, other;
+    ts_rig r, other;
     ts_conn *c;
 
-    rig_up(&r, proto);
-    rig_up(&other, proto);
+    ts_rig_up(&r, proto);
+    ts_rig_up(&other, proto);
     c = ts_connect(r.srv, r.cli, NULL);
     ts_expect_core(c->tickets, 0);
     ts_conn_free(c);
@@ -195,8 +169,8 @@ static void replaced_and_arg(ts_proto proto)
               "%s: the new arg is used", r.name);
     ts_conn_free(c);
     ts_cb_reset(&second);
-    rig_down(&other);
-    rig_down(&r);
+    ts_rig_down(&other);
+    ts_rig_down(&r);
 }
 
 /* An SSL that exists already sees callbacks that its context gets later. */
@@ -228,13 +202,13 @@ static void new_session_ticket(void)
 {
     ts_conn *c;
     SSL_SESSION *extra;
-    rig r;
+    ts_rig r;
 
     if (!ts_have_new_session_ticket()) {
         ts_note("n/a: this OpenSSL has no SSL_new_session_ticket()");
         return;
     }
-    rig_up(&r, TS_TLS13);
+    ts_rig_up(&r, TS_TLS13);
     c = ts_connect(r.srv, r.cli, NULL);
     ts_is_int(ts_new_session_ticket(c->server.ssl), 1,
               "SSL_new_session_ticket() returns 1");
@@ -264,7 +238,7 @@ static void new_session_ticket(void)
     ts_is_int(c->tickets, 2, "… and no third ticket was sent");
     ts_expect_core(c->tickets, 0);
     ts_conn_free(c);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 static const char *const words[] = { "first", "second" };
@@ -280,9 +254,9 @@ static int number_the_tickets(SSL *s, ts_cb *cb)
 static void one_call_one_ticket(void)
 {
     ts_conn *c, *again;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, TS_TLS13);
+    ts_rig_up(&r, TS_TLS13);
     r.cb.on_gen = number_the_tickets;
     c = ts_connect(r.srv, r.cli, NULL);
     ts_is_int(c->n_sessions, 2, "two sessions for two tickets");
@@ -295,7 +269,7 @@ static void one_call_one_ticket(void)
         ts_conn_free(again);
     }
     ts_conn_free(c);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 int main(void)

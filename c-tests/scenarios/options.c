@@ -8,34 +8,8 @@
 
 #include "ts.h"
 
-typedef struct rig {
-    const char *name;
-    ts_proto proto;
-    SSL_CTX *srv, *cli;
-    ts_cb cb;
-} rig;
-
-static void rig_up(rig *r, ts_proto proto)
-{
-    static const ts_cb init = TS_CB_INIT;
-
-    r->proto = proto;
-    r->name = ts_proto_name(proto);
-    r->srv = ts_server_ctx(proto);
-    r->cli = ts_client_ctx(proto);
-    r->cb = init;
-    ts_cb_install(r->srv, &r->cb);
-}
-
-static void rig_down(rig *r)
-{
-    SSL_CTX_free(r->srv);
-    SSL_CTX_free(r->cli);
-    ts_cb_reset(&r->cb);
-}
-
 /* One connection; `core`: its tickets are sealed, and opened, by the core. */
-static SSL_SESSION *outcome_is(rig *r, SSL_SESSION *offer, int core,
+static SSL_SESSION *outcome_is(ts_rig *r, SSL_SESSION *offer, int core,
                                const char *outcome, const char *log,
                                const char *what)
 {
@@ -58,7 +32,7 @@ static SSL_SESSION *outcome_is(rig *r, SSL_SESSION *offer, int core,
 /* ---- SSL_OP_NO_TICKET ---------------------------------------------------------- */
 
 /* A session that the server knows by its id. */
-static void is_stateful(const rig *r, SSL_SESSION *ss)
+static void is_stateful(const ts_rig *r, SSL_SESSION *ss)
 {
     size_t ticket;
     unsigned id;
@@ -81,9 +55,9 @@ static void no_ticket(ts_proto proto)
     const char *resumed_log = tls13 ? "gen" : "";
     const char *gen = tls13 ? "gen gen" : "dec:EMPTY gen";
     SSL_SESSION *ticket, *id, *next;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     ticket = outcome_is(&r, NULL, 1, ts_full(proto), gen, "with tickets");
     SSL_CTX_set_options(r.srv, SSL_OP_NO_TICKET);
     id = outcome_is(&r, NULL, 0, full, full_log, "NO_TICKET");
@@ -99,16 +73,16 @@ static void no_ticket(ts_proto proto)
                                 "tickets again, the ticket"));
     SSL_SESSION_free(ticket);
     SSL_SESSION_free(id);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* For one connection only. */
 static void no_ticket_for_one(ts_proto proto)
 {
     ts_conn *c;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     c = ts_conn_new(r.srv, r.cli, NULL);
     SSL_set_options(c->server.ssl, SSL_OP_NO_TICKET);
     ts_conn_handshake(c);
@@ -118,7 +92,7 @@ static void no_ticket_for_one(ts_proto proto)
     ts_conn_free(c);
     SSL_SESSION_free(outcome_is(&r, NULL, 1, ts_full(proto), proto == TS_TLS13
                                 ? "gen gen" : "dec:EMPTY gen", "the next one"));
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* ---- early data (TLS 1.3) -------------------------------------------------------- */
@@ -126,7 +100,7 @@ static void no_ticket_for_one(ts_proto proto)
 static const char early[] = "GET / HTTP/1.0";
 
 /* Offers `ss` with early data: does it resume, is the data taken? */
-static void early_is(rig *r, SSL_SESSION *ss, int core, int accepted,
+static void early_is(ts_rig *r, SSL_SESSION *ss, int core, int accepted,
                      const char *outcome, const char *what)
 {
     ts_conn *c = ts_conn_new(r->srv, r->cli, ss);
@@ -148,9 +122,9 @@ static void early_is(rig *r, SSL_SESSION *ss, int core, int accepted,
 static void early_once(void)
 {
     SSL_SESSION *ss;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, TS_TLS13);
+    ts_rig_up(&r, TS_TLS13);
     SSL_CTX_set_max_early_data(r.srv, 1024);
     ss = outcome_is(&r, NULL, 0, "full, 2 tickets", "gen gen",
                     "early data allowed");
@@ -168,16 +142,16 @@ static void early_once(void)
                                 "resumed without early data"));
     early_is(&r, ss, 0, 0, "full, 2 tickets", "second use");
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* Without anti-replay tickets are sealed: the core's, good for many uses. */
 static void early_often(void)
 {
     SSL_SESSION *ss, *bad;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, TS_TLS13);
+    ts_rig_up(&r, TS_TLS13);
     SSL_CTX_set_max_early_data(r.srv, 1024);
     SSL_CTX_set_options(r.srv, SSL_OP_NO_ANTI_REPLAY);
     ss = outcome_is(&r, NULL, 1, "full, 2 tickets", "gen gen",
@@ -191,23 +165,23 @@ static void early_often(void)
     ts_expect_refused(1, 0, 0);
     SSL_SESSION_free(bad);
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* A server that stops allowing it: the ticket resumes, the data is dropped. */
 static void early_no_more(void)
 {
     SSL_SESSION *ss;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, TS_TLS13);
+    ts_rig_up(&r, TS_TLS13);
     SSL_CTX_set_max_early_data(r.srv, 1024);
     SSL_CTX_set_options(r.srv, SSL_OP_NO_ANTI_REPLAY);
     ss = outcome_is(&r, NULL, 1, "full, 2 tickets", "gen gen", "allowed");
     SSL_CTX_set_max_early_data(r.srv, 0);
     early_is(&r, ss, 1, 0, "resumed, 1 ticket", "allowed no more");
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* ---- session timeout --------------------------------------------------------------- */
@@ -228,9 +202,9 @@ static void timeout(ts_proto proto)
         : "dec:SUCCESS gen";
     SSL_SESSION *young, *old;
     long age = 50;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     SSL_CTX_set_timeout(r.srv, 100);
     r.cb.on_gen = make_old;
     r.cb.user = &age;
@@ -249,7 +223,7 @@ static void timeout(ts_proto proto)
                                 "a shorter timeout since"));
     SSL_SESSION_free(young);
     SSL_SESSION_free(old);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 int main(void)

@@ -7,34 +7,8 @@
 
 #include "ts.h"
 
-typedef struct rig {
-    const char *name;
-    ts_proto proto;
-    SSL_CTX *srv, *cli;
-    ts_cb cb;
-} rig;
-
-static void rig_up(rig *r, ts_proto proto)
-{
-    static const ts_cb init = TS_CB_INIT;
-
-    r->proto = proto;
-    r->name = ts_proto_name(proto);
-    r->srv = ts_server_ctx(proto);
-    r->cli = ts_client_ctx(proto);
-    r->cb = init;
-    ts_cb_install(r->srv, &r->cb);
-}
-
-static void rig_down(rig *r)
-{
-    SSL_CTX_free(r->srv);
-    SSL_CTX_free(r->cli);
-    ts_cb_reset(&r->cb);
-}
-
 /* The handshake of `c`, set up by the caller, and what the core has of it. */
-static SSL_SESSION *outcome_is(const rig *r, ts_conn *c, const char *outcome,
+static SSL_SESSION *outcome_is(const ts_rig *r, ts_conn *c, const char *outcome,
                                const char *what)
 {
     ts_conn_handshake(c);
@@ -66,9 +40,9 @@ static void copies(ts_proto proto)
 {
     SSL_SESSION *ss;
     ts_conn *c;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     c = ts_conn_new(r.srv, r.cli, NULL);
     ts_conn_server_is(c, copy_of_new(r.srv));
     ss = outcome_is(&r, c, ts_full(proto), "a copy of an SSL");
@@ -83,7 +57,7 @@ static void copies(ts_proto proto)
                                 "a ticket at a copy"));
     ts_conn_free(c);
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* Once it is in use SSL_dup() only counts a reference: the same SSL. */
@@ -92,9 +66,9 @@ static void copy_in_use(ts_proto proto)
     SSL_SESSION *ss;
     SSL *copy;
     ts_conn *c;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     c = ts_conn_new(r.srv, r.cli, NULL);
     ss = outcome_is(&r, c, ts_full(proto), "an SSL in use");
     copy = SSL_dup(c->server.ssl);
@@ -104,7 +78,7 @@ static void copy_in_use(ts_proto proto)
     ts_ok(c->established, "%s: … and it goes on", r.name);
     ts_conn_free(c);
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* ---- SSL_clear() ----------------------------------------------------------------- */
@@ -118,9 +92,9 @@ static int can_be_cleared(ts_proto proto)
     SSL_SESSION *ss;
     ts_conn *c;
     int works;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     c = ts_connect(r.srv, r.cli, NULL);
     ts_expect_core(c->tickets, 0);
     ss = ts_session(c);
@@ -135,7 +109,7 @@ static int can_be_cleared(ts_proto proto)
                 r.name);
     ts_conn_free(c);
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
     return works;
 }
 
@@ -144,9 +118,9 @@ static void cleared(ts_proto proto)
 {
     SSL_SESSION *first, *second, *bad;
     ts_conn *c;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     c = ts_conn_new(r.srv, r.cli, NULL);
     first = outcome_is(&r, c, ts_full(proto), "the first of one SSL");
     ts_conn_next(c, r.cli, first);
@@ -169,7 +143,7 @@ static void cleared(ts_proto proto)
     SSL_SESSION_free(first);
     SSL_SESSION_free(second);
     SSL_SESSION_free(bad);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* After a handshake that was given up half way. */
@@ -177,9 +151,9 @@ static void cleared_half_way(ts_proto proto)
 {
     SSL_SESSION *ss;
     ts_conn *c;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, proto);
+    ts_rig_up(&r, proto);
     ss = ts_fresh_session(r.srv, r.cli);
     ts_expect_core(ts_full_tickets(proto), 0);
     c = ts_conn_new(r.srv, r.cli, ss);
@@ -196,7 +170,7 @@ static void cleared_half_way(ts_proto proto)
                                 "cleared half way, the ticket"));
     ts_conn_free(c);
     SSL_SESSION_free(ss);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 /* ---- SSL_clear(), and resumed by something that is no ticket --------------------- */
@@ -223,9 +197,9 @@ static void cleared_then_psk(void)
 {
     SSL_SESSION *ss, *psk = ts_psk_session(psk_key, sizeof(psk_key) - 1);
     ts_conn *c;
-    rig r;
+    ts_rig r;
 
-    rig_up(&r, TS_TLS13);
+    ts_rig_up(&r, TS_TLS13);
     SSL_CTX_set_psk_find_session_callback(r.srv, find_session);
     c = ts_connect_to(r.srv, r.cli, NULL, "one.test");
     ts_expect_core(c->tickets, 0);
@@ -251,7 +225,7 @@ static void cleared_then_psk(void)
     ts_conn_free(c);
     SSL_SESSION_free(ss);
     SSL_SESSION_free(psk);
-    rig_down(&r);
+    ts_rig_down(&r);
 }
 
 int main(void)

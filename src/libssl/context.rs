@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use openssl_sys::{CRYPTO_EX_DATA, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_ex_data};
 use ticketshim_keys::counters::{Counter, add, sub};
+use ticketshim_keys::log;
 use ticketshim_keys::settings::Mode;
 
 use super::ffi;
@@ -189,12 +190,13 @@ impl Doors {
 }
 
 fn enforced() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        ticketshim_keys::log::warn(format_args!(
+    static SAID: log::Once = log::Once::new();
+    log::warn_once(
+        &SAID,
+        format_args!(
             "mode enforce: the application's own ticket keys are not used (TICKETSHIM_MODE=default would let them win)"
-        ));
-    });
+        ),
+    );
 }
 
 /// Our index into the ex_data of every `SSL_CTX`.
