@@ -65,7 +65,10 @@ fault-build: ## the library with places that fail on demand, for tests only
 	$(CARGO) build --locked --features fault-injection --target-dir target/fault
 
 .PHONY: bench
-bench: ## what a key, a salt, a rotation and 50 years of catching up cost (release build, printed, never gating)
+bench: bench-handshake bench-keys ## what it costs (printed, never gating)
+
+.PHONY: bench-keys
+bench-keys: ## what a key, a salt, a rotation and 50 years of catching up cost
 	$(CARGO) test --locked --release -p ticketshim-keys -- --ignored --nocapture --test-threads=1
 
 .PHONY: header

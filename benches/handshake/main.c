@@ -1,0 +1,160 @@
+/*
+ * main.c: one row of the handshake bench, in one process, with or without the shim.
+ *
+ *   handshake ROW            slices of operations on request: a number of operations on a line of stdin, the result on a
+ *                            line of stdout; run by run, which asks two of these by turns
+ *   handshake ROW --traps N  N operations with a trap before and after each measured call, for steps.c
+ *   handshake --rows         the names of the rows
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lane.h"
+
+#define WARM_UP 64
+
+static const struct row {
+    const char *name;
+    ts_proto proto;
+    lane_what what;
+    size_t appdata_len;
+    int may_miss, threads;
+} rows[] = {
+    { "resumed-1.3", TS_TLS13, LANE_RESUMED, 0, 0, 1 },
+    { "resumed-1.2", TS_TLS12, LANE_RESUMED, 0, 0, 1 },
+    { "full-1.3", TS_TLS13, LANE_FULL, 0, 0, 1 },
+    { "issue-1.3", TS_TLS13, LANE_ISSUE, 0, 0, 1 },
+    { "open-1.2", TS_TLS12, LANE_HELLO, 0, 0, 1 },
+    { "issue-1000", TS_TLS13, LANE_ISSUE, 1000, 0, 1 },
+    { "issue-3000", TS_TLS13, LANE_ISSUE, 3000, 0, 1 },
+    { "epochs", TS_TLS13, LANE_RESUMED, 0, 1, 1 },
+    { "threads-resumed-1.3", TS_TLS13, LANE_RESUMED, 0, 0, 2 },
+    { "threads-issue-1.3", TS_TLS13, LANE_ISSUE, 0, 0, 2 },
+};
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+typedef struct job {
+    lane lane;
+    long n;
+} job;
+
+static void *run(void *arg)
+{
+    job *j = arg;
+
+    lane_run(&j->lane, j->n);
+    return NULL;
+}
+
+/* `n` operations in each of `count` threads. CPU time of the server's calls in all of them. */
+static uint64_t slice(job *jobs, int count, long n)
+{
+    pthread_t threads[2];
+    uint64_t ns = 0;
+
+    for (int i = 0; i < count; i++) {
+        jobs[i].lane.ns = 0;
+        jobs[i].n = n;
+    }
+    if (count == 1) {
+        run(&jobs[0]);
+    } else {
+        for (int i = 0; i < count; i++)
+            if (pthread_create(&threads[i], NULL, run, &jobs[i]) != 0)
+                ts_bail("no thread");
+        for (int i = 0; i < count; i++)
+            pthread_join(threads[i], NULL);
+    }
+    for (int i = 0; i < count; i++)
+        ns += jobs[i].lane.ns;
+    return ns;
+}
+
+/* Did the core, and nothing else, do what the lanes saw? */
+static void check_core(const job *jobs, int count)
+{
+    struct ticketshim_stats s;
+    uint64_t sealed = 0, opened = 0;
+
+    if (ts_shim_loaded() != ts_shim_expected())
+        ts_bail("the shim is %sloaded", ts_shim_loaded() ? "" : "not ");
+    if (!ts_shim_loaded())
+        return;
+    for (int i = 0; i < count; i++) {
+        sealed += (uint64_t)jobs[i].lane.sealed;
+        opened += (uint64_t)jobs[i].lane.opened;
+    }
+    ts_stats(&s);
+    if (s.sealed != sealed || s.opened != opened || s.failures != 0)
+        ts_bail("the core sealed %llu of %llu tickets, opened %llu of %llu, failed %llu times",
+                (unsigned long long)s.sealed, (unsigned long long)sealed, (unsigned long long)s.opened,
+                (unsigned long long)opened, (unsigned long long)s.failures);
+}
+
+static const struct row *find(const char *name)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    ts_bail("there is no row %s", name);
+}
+
+static void serve(job *jobs, int count)
+{
+    char line[32];
+
+    printf("ready %d\n", count);
+    fflush(stdout);
+    while (fgets(line, sizeof(line), stdin) != NULL) {
+        long n = atol(line), missed = 0;
+        uint64_t ns = slice(jobs, 1, n), both = count > 1 ? slice(jobs, count, n) : 0;
+
+        check_core(jobs, count);
+        for (int i = 0; i < count; i++)
+            missed += jobs[i].lane.missed;
+        /* CPU time of one thread's n operations, of all threads' n each; missed resumptions, changes of key, so far. */
+        printf("%llu %llu %ld %ld\n", (unsigned long long)ns, (unsigned long long)both, missed, jobs[0].lane.keys);
+        fflush(stdout);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    job jobs[2];
+    const struct row *row;
+
+    if (argc == 2 && strcmp(argv[1], "--rows") == 0) {
+        for (size_t i = 0; i < ROWS; i++)
+            puts(rows[i].name);
+        return 0;
+    }
+    if (argc < 2)
+        ts_bail("which row? (--rows lists them)");
+    row = find(argv[1]);
+    ts_before_threads();
+    memset(jobs, 0, sizeof(jobs));
+    for (int i = 0; i < row->threads; i++) {
+        lane *l = &jobs[i].lane;
+
+        l->proto = row->proto;
+        l->what = row->what;
+        l->appdata_len = row->appdata_len;
+        l->may_miss = row->may_miss;
+        lane_up(l, i == 0 ? NULL : jobs[0].lane.srv);
+        lane_run(l, WARM_UP);
+    }
+    if (argc == 4 && strcmp(argv[2], "--traps") == 0) {
+        lane_traps = 1;
+        slice(jobs, 1, atol(argv[3]));
+        lane_traps = 0;
+    } else {
+        printf("bytes %ld\n", lane_overhead(&jobs[0].lane));
+        serve(jobs, row->threads);
+    }
+    check_core(jobs, row->threads);
+    for (int i = 0; i < row->threads; i++)
+        lane_down(&jobs[i].lane);
+    return 0;
+}
