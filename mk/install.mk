@@ -6,20 +6,37 @@ INCLUDEDIR ?= $(PREFIX)/include
 BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
 DOCDIR     ?= $(PREFIX)/share/doc/ticketshim
-INSTALL    ?= install
-VERSION    := $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
-
-DOCUMENTS  := README.md SECURITY.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT
-# Made by the command itself, of the same definitions as its help.
-PAGES      := $(addsuffix .1,ticketshim $(addprefix ticketshim-,run doctor state state-init state-show state-advance state-reseed stats inspect))
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
 BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
 FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
+INSTALL    ?= install
+VERSION    := $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+
+DOCUMENTS  := README.md SECURITY.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT $(wildcard docs/*.md docs/vectors/*.txt)
+EXAMPLES   := c-tests/examples/appdata.c docs/systemd/nginx.service.d-ticketshim.conf docs/kubernetes/secret.yaml \
+              $(wildcard docs/operators/*.conf)
+UNITS      := ticketshim-advance.service ticketshim-advance.timer
+# What scripts/man-pages makes; scripts/check-install holds this list to it.
+PAGES1     := $(addsuffix .1,ticketshim $(addprefix ticketshim-,run doctor state state-init state-show state-advance state-reseed stats inspect))
+PAGES3     := $(addsuffix .3ticketshim,SSL_CTX_set_session_ticket_cb SSL_SESSION_set1_ticket_appdata \
+                SSL_SESSION_get0_ticket_appdata ticketshim_get_stats ticketshim_version)
+PAGES7     := ticketshim.7
 
 # Every file that `make install` puts somewhere: what `make uninstall` removes.
 INSTALLED = $(LIBDIR)/libticketshim.so.0 $(LIBDIR)/libticketshim.so $(LIBDIR)/pkgconfig/ticketshim.pc \
-            $(INCLUDEDIR)/ticketshim.h $(BINDIR)/ticketshim $(addprefix $(MANDIR)/man1/,$(PAGES)) \
-            $(BASHDIR)/ticketshim $(ZSHDIR)/_ticketshim $(FISHDIR)/ticketshim.fish $(addprefix $(DOCDIR)/,$(DOCUMENTS))
+            $(INCLUDEDIR)/ticketshim.h $(BINDIR)/ticketshim $(addprefix $(UNITDIR)/,$(UNITS)) \
+            $(addprefix $(MANDIR)/man1/,$(PAGES1)) $(addprefix $(MANDIR)/man3/,$(PAGES3)) $(addprefix $(MANDIR)/man7/,$(PAGES7)) \
+            $(BASHDIR)/ticketshim $(ZSHDIR)/_ticketshim $(FISHDIR)/ticketshim.fish \
+            $(addprefix $(DOCDIR)/,$(DOCUMENTS)) $(addprefix $(DOCDIR)/examples/,$(notdir $(EXAMPLES)))
+
+# What ticketshim.pc says of where it is: relative to itself, so that the tree may be moved. Below /usr nobody moves it,
+# and pkg-config leaves out what compilers look through anyway only if it is written plainly.
+PC_PREFIX   = $(if $(filter /usr,$(PREFIX)),/usr,$(if $(filter $(PREFIX)/%,$(LIBDIR)),$${pcfiledir}/$(subst $(space),/,$(patsubst %,..,$(subst /, ,$(patsubst $(PREFIX)/%,%,$(LIBDIR)/pkgconfig)))),$(PREFIX)))
+empty      :=
+space      := $(empty) $(empty)
+# Paths in examples and units are those of /usr/local.
+RELOCATE    = sed -e 's|/usr/local/lib/libticketshim|$(LIBDIR)/libticketshim|g' -e 's|/usr/local/bin/|$(BINDIR)/|g'
 
 .PHONY: install
 install: ## install what `make build` has built: PREFIX=/usr/local LIBDIR=… DESTDIR=…
@@ -29,22 +46,30 @@ install: ## install what `make build` has built: PREFIX=/usr/local LIBDIR=… DE
 	ln -sf libticketshim.so.0 $(DESTDIR)$(LIBDIR)/libticketshim.so
 	$(INSTALL) -m 755 target/release/ticketshim $(DESTDIR)$(BINDIR)/ticketshim
 	$(INSTALL) -m 644 include/ticketshim.h $(DESTDIR)$(INCLUDEDIR)/ticketshim.h
-	sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(patsubst $(PREFIX)%,$${prefix}%,$(LIBDIR))|' \
+	sed -e 's|@prefix@|$(PC_PREFIX)|' -e 's|@libdir@|$(patsubst $(PREFIX)%,$${prefix}%,$(LIBDIR))|' \
 	    -e 's|@includedir@|$(patsubst $(PREFIX)%,$${prefix}%,$(INCLUDEDIR))|' -e 's|@version@|$(VERSION)|' \
 	    ticketshim.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/ticketshim.pc
-	@mkdir -p target/man
-	target/release/ticketshim generate man target/man
-	$(INSTALL) -m 644 $(addprefix target/man/,$(PAGES)) $(DESTDIR)$(MANDIR)/man1
+	scripts/man-pages target/release/ticketshim target/man
+	$(INSTALL) -m 644 $(addprefix target/man/,$(PAGES1)) $(DESTDIR)$(MANDIR)/man1
+	cp -P --no-preserve=all $(addprefix target/man/,$(PAGES3)) $(DESTDIR)$(MANDIR)/man3
+	$(INSTALL) -m 644 $(addprefix target/man/,$(PAGES7)) $(DESTDIR)$(MANDIR)/man7
 	target/release/ticketshim generate completions bash > $(DESTDIR)$(BASHDIR)/ticketshim
 	target/release/ticketshim generate completions zsh > $(DESTDIR)$(ZSHDIR)/_ticketshim
 	target/release/ticketshim generate completions fish > $(DESTDIR)$(FISHDIR)/ticketshim.fish
-	$(INSTALL) -m 644 $(DOCUMENTS) $(DESTDIR)$(DOCDIR)
+	for unit in $(UNITS); do $(RELOCATE) docs/systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+	for document in $(DOCUMENTS); do $(INSTALL) -m 644 $$document $(DESTDIR)$(DOCDIR)/$$document || exit 1; done
+	for example in $(EXAMPLES); do $(RELOCATE) $$example > $(DESTDIR)$(DOCDIR)/examples/$${example##*/} || exit 1; done
 
+# Directories that are ours alone go too, if nobody has put anything into them.
 .PHONY: uninstall
 uninstall: ## remove what `make install` with the same PREFIX and DESTDIR has installed
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
-	-rmdir $(DESTDIR)$(DOCDIR)
+	-rmdir $(DESTDIR)$(DOCDIR)/docs/vectors $(DESTDIR)$(DOCDIR)/docs $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
 .PHONY: check-install
-check-install: build ## install into an empty directory, and build and run a C program against it
+check-install: build ## install, move the tree, and use it: a C program, the command, manual pages, completions, units
+	@scripts/install $(INSTALL_PACKAGES)
 	$(PROVE) scripts/check-install
+
+# What checks the manual pages, completions and units.
+INSTALL_PACKAGES := pkg-config man-db mandoc bash-completion zsh fish systemd

@@ -282,6 +282,9 @@ pub enum Generate {
     Man {
         /// The directory to write them to
         dir: PathBuf,
+        /// The day that they bear
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        date: String,
     },
     /// Completions, to stdout
     Completions {
