@@ -4,8 +4,8 @@
 //! context behaves as without us: its own keys win. What we take away again is only ever our own callback.
 
 use std::ffi::{c_int, c_long, c_void};
-use std::ptr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::{mem, ptr};
 
 use openssl_sys::{CRYPTO_EX_DATA, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_ex_data};
 use ticketshim_keys::counters::{Counter, add, sub};
@@ -162,17 +162,14 @@ impl Context {
 
 impl Doors {
     fn set(&mut self, door: Door, open: bool) {
-        let was = self.any();
-        match door {
-            Door::EvpCallback => self.evp_callback = open,
-            Door::LegacyCallback => self.legacy_callback = open,
-            Door::RawKeys => self.raw_keys = open,
-        }
-        match (was, self.any()) {
-            (false, true) => add(Counter::Detached),
-            (true, false) => sub(Counter::Detached),
-            _ => {}
-        }
+        let any_was = self.any();
+        let (is_open, counter) = match door {
+            Door::EvpCallback => (&mut self.evp_callback, Counter::DetachedEvpCallback),
+            Door::LegacyCallback => (&mut self.legacy_callback, Counter::DetachedCallbackCtrl),
+            Door::RawKeys => (&mut self.raw_keys, Counter::DetachedRawKeys),
+        };
+        change(counter, mem::replace(is_open, open), open);
+        change(Counter::Detached, any_was, self.any());
     }
 
     fn any(&self) -> bool {
@@ -180,12 +177,16 @@ impl Doors {
     }
 
     fn set_attached(&mut self, attached: bool) {
-        match (self.attached, attached) {
-            (false, true) => add(Counter::Attached),
-            (true, false) => sub(Counter::Attached),
-            _ => {}
-        }
-        self.attached = attached;
+        change(Counter::Attached, mem::replace(&mut self.attached, attached), attached);
+    }
+}
+
+/// Whether a context is one of those that `gauge` counts, before and now.
+fn change(gauge: Counter, was: bool, is: bool) {
+    match (was, is) {
+        (false, true) => add(gauge),
+        (true, false) => sub(gauge),
+        _ => {}
     }
 }
 

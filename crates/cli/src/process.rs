@@ -13,8 +13,6 @@ pub struct Process {
     pub pid: u32,
     pub uid: u32,
     pub parent: u32,
-    /// When it was started, in Unix seconds.
-    pub started: u64,
     /// Its program, as it is called where the process is.
     pub program: PathBuf,
     /// The files that are mapped into it, each once.
@@ -48,7 +46,6 @@ impl Process {
             pid,
             uid: number("Uid:").unwrap_or_default(),
             parent: number("PPid:").unwrap_or_default(),
-            started: started(pid).unwrap_or_default(),
             program,
             mapped: parse_maps(&fs::read(dir.join("maps"))?),
             environment: parse_environment(&fs::read(dir.join("environ"))?),
@@ -100,13 +97,6 @@ pub fn descendants(of: u32) -> Vec<u32> {
 
 fn parent(pid: u32) -> Option<u32> {
     field(pid, 4)?.try_into().ok()
-}
-
-/// proc_pid_stat(5) counts clock ticks since the system was started.
-fn started(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string("/proc/stat").ok()?;
-    let boot: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
-    Some(boot + field(pid, 22)? / rustix::param::clock_ticks_per_second())
 }
 
 /// A field of /proc/PID/stat by its number in proc_pid_stat(5), 3 or above.

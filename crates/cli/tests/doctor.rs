@@ -80,6 +80,76 @@ fn a_server_with_the_library_and_one_without() {
     assert!(verdict(&gave).contains("started without the library"), "{}", gave.out);
 }
 
+/// Makes a context, does with it what the argument says, and then nothing more.
+const OWN_KEYS: &str = r#"
+#include <openssl/ssl.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+static int evp(SSL *s, unsigned char *n, unsigned char *i, EVP_CIPHER_CTX *c, EVP_MAC_CTX *m, int e) { return 0; }
+static int old(SSL *s, unsigned char *n, unsigned char *i, EVP_CIPHER_CTX *c, HMAC_CTX *m, int e) { return 0; }
+int main(int argc, char **argv)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    unsigned char keys[80];
+    if (strchr(argv[1], 'e'))
+        SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, evp);
+    if (strchr(argv[1], 'o'))
+        SSL_CTX_set_tlsext_ticket_key_cb(ctx, old);
+    if (strchr(argv[1], 'r'))
+        SSL_CTX_get_tlsext_ticket_keys(ctx, keys, sizeof(keys));
+    if (strchr(argv[1], 'd') && daemon(1, 1) != 0)
+        return 1;
+    printf("%d\n", (int)getpid());
+    fflush(stdout);
+    alarm(60);
+    getchar();
+    return 0;
+}
+"#;
+
+#[test]
+fn by_which_door_a_program_brings_its_own_keys() {
+    if library().is_none() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    let flags = ["-Wno-deprecated-declarations", "-lssl", "-lcrypto"];
+    let Some(program) = compile(&dir, "own-keys", OWN_KEYS, &flags) else { return };
+    let names = ["SSL_CTX_set_tlsext_ticket_key_evp_cb", "SSL_CTX_callback_ctrl", "SSL_CTX_ctrl (raw keys"];
+    // Also as a daemon (d), whose first process has ended.
+    for doors in ["e", "o", "r", "eor", "rd", "-", "d"] {
+        let stats = dir.path().join(format!("stats-{doors}"));
+        let mut command = ticketshim();
+        command.args(["run", "--stats", stats.to_str().unwrap(), "--", program.to_str().unwrap(), doors]);
+        let mut running = Running(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+        let mut line = String::new();
+        // It ends when this does; `wait` would close it.
+        let stdin = running.0.stdin.take();
+        let out = running.0.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
+        if doors.contains('d') {
+            running.0.wait().unwrap();
+        }
+        let gave = run(&["doctor", line.trim()]);
+        let json = run(&["doctor", "--json", line.trim()]).out;
+        let mut detached = 0;
+        for (door, name) in ['e', 'o', 'r'].into_iter().zip(names) {
+            let open = doors.contains(door);
+            detached = detached.max(u8::from(open));
+            assert_eq!(gave.out.contains(&format!("1 by {name}")), open, "{doors}: {}", gave.out);
+            assert_eq!(verdict(&gave).contains(name), open, "{doors}: {}", gave.out);
+            assert_eq!(json.contains(&format!("\"{name}")), open, "{doors}: {json}");
+        }
+        let contexts = format!("{} with the library's keys, {detached} with the program's own", 1 - detached);
+        assert!(gave.out.contains(&contexts), "{doors}: {}", gave.out);
+        assert!(json.contains(&format!("\"attached\": {}", 1 - detached)), "{doors}: {json}");
+        assert_eq!(gave.code, i32::from(detached), "{doors}: {}", gave.out);
+        drop(stdin);
+    }
+}
+
 #[test]
 fn processes_that_are_not_helped() {
     if library().is_none() {

@@ -34,6 +34,14 @@ mod fault {
     }
 }
 
+/// Seconds since the system was started, sleep included: what process start times are measured by, and nobody sets.
+pub(crate) fn since_boot() -> u32 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a timespec of ours that outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) };
+    u32::try_from(time.tv_sec).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -15,7 +15,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::{memory, sys};
+use crate::{counters, memory, sys};
 
 /// The word in the wiped page; null until the first call; [`NO_PAGE`] where the kernel has no such pages.
 static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
@@ -65,8 +65,8 @@ impl Drop for Section {
     }
 }
 
-/// Makes fork(2) wait for sections, and children lock their memory. Only that of the C library: a bare clone(2) beside threads that are changing keys is
-/// not worth more than being noticed afterwards (`Store` does).
+/// Makes fork(2) wait for sections, and children lock their memory and enter the stats file. Only that of the C library: a
+/// bare clone(2) beside threads that are changing keys is not worth more than being noticed afterwards (`Store` does).
 pub(crate) fn attend_to_forks() {
     static DONE: AtomicBool = AtomicBool::new(false);
     if !DONE.swap(true, Ordering::AcqRel) {
@@ -90,9 +90,11 @@ extern "C" fn after_fork() {
     FORKS.add(generation(), -1);
 }
 
-/// What its parent counted is void there.
+/// What its parent counted is void there. A daemon's first process ends now, so the child must be in the stats file
+/// before it counts anything.
 extern "C" fn in_child() {
     memory::lock_again(generation());
+    counters::attend_in_child();
 }
 
 /// A count of threads (low half) in the process of that generation (high half); in a child it is 0 again.

@@ -65,12 +65,99 @@ fn workers_counts_are_all_there_and_a_restart_goes_on() {
         assert_eq!(count(&found, Counter::Opened), start);
         assert_eq!(count(&found, Counter::Attached), 1, "those of servers that ended do not count");
         assert_eq!(found.families.len() as u64, start);
-        let family = found.families.iter().find(|family| family.lives).unwrap();
-        assert!(family.founder == process.child.id() && family.chain.is_some() && family.epoch > 0);
+        let family = found.families.iter().find(|family| family.lives()).unwrap();
+        assert!(family.processes == [process.child.id()] && family.chain.is_some() && family.epoch > 0);
         assert_eq!(found.history.iter().map(|epoch| epoch.sealed).sum::<u64>(), sealed);
         assert_eq!(found.history.iter().map(|epoch| epoch.refused).sum::<u64>(), sealed);
         assert!(process.end().success());
     }
+}
+
+/// As a daemon: the process that made the contexts forks one that stays, and ends; nobody counts a thing from there on.
+#[test]
+fn process_that_moves_to_the_background() {
+    let Some(file) = given("FILE") else { return };
+    let _store = store(&file);
+    for counter in [Counter::Attached, Counter::Attached, Counter::Detached, Counter::DetachedRawKeys] {
+        add(counter);
+    }
+    fork(|| {
+        say(&std::process::id().to_string());
+        wait();
+        // A reload: it frees one that its parent made.
+        sub(Counter::Attached);
+        say("has freed one");
+        wait();
+    });
+}
+
+#[test]
+fn a_daemon_is_there_before_it_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stats");
+    let mut process = Process::start("process_that_moves_to_the_background", &[("FILE", file.to_str().unwrap())]);
+    let daemon: u32 = process.hear().parse().unwrap();
+    process.child.wait().unwrap();
+    let gauges = || {
+        let found = file::read(&file).unwrap();
+        assert_eq!(found.families[0].processes, [daemon]);
+        [Counter::Attached, Counter::Detached, Counter::DetachedRawKeys].map(|counter| count(&found, counter))
+    };
+    assert_eq!(gauges(), [2, 1, 1]);
+    process.go_on();
+    assert_eq!(process.hear(), "has freed one");
+    assert_eq!(gauges(), [1, 1, 1]);
+    assert!(process.end().success());
+    let gone = Instant::now() + Duration::from_secs(10);
+    while file::read(&file).unwrap().families[0].lives() {
+        assert!(Instant::now() < gone, "who has ended is not there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(count(&file::read(&file).unwrap(), Counter::Attached), 0);
+}
+
+/// More processes than there are places, one after the other and at once.
+#[test]
+fn process_with_a_crowd() {
+    let Some(file) = given("FILE") else { return };
+    let _store = store(&file);
+    add(Counter::Attached);
+    let crowd = |work: fn()| -> Vec<_> { (0..40).map(|_| fork(work)).collect() };
+    for _ in 0..2 {
+        assert!(crowd(|| add(Counter::Opened)).into_iter().all(ended_well));
+    }
+    let waiting = crowd(|| {
+        add(Counter::Opened);
+        wait();
+    });
+    // All that count have counted when the sum is there.
+    while count(&file::read(Path::new(&file)).unwrap(), Counter::Opened) < 120 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    say("all are there");
+    assert!(waiting.into_iter().all(ended_well));
+    say("all have gone");
+    wait();
+}
+
+#[test]
+fn places_are_taken_by_who_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stats");
+    let mut process = Process::start("process_with_a_crowd", &[("FILE", file.to_str().unwrap())]);
+    process.hear();
+    let found = file::read(&file).unwrap();
+    assert_eq!((count(&found, Counter::Opened), count(&found, Counter::Attached)), (120, 1));
+    assert_eq!(found.families[0].processes.len(), file::PROCESSES);
+    assert!(found.families[0].processes.contains(&process.child.id()));
+    for _ in 0..40 {
+        process.go_on();
+    }
+    process.hear();
+    let found = file::read(&file).unwrap();
+    assert_eq!(found.families[0].processes, [process.child.id()]);
+    assert_eq!(count(&found, Counter::Attached), 1);
+    assert!(process.end().success());
 }
 
 #[test]

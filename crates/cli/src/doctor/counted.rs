@@ -1,7 +1,9 @@
 //! What a server has counted: whether its contexts use the core, and what came of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::json;
 use ticketshim_keys::counters::Counter;
 use ticketshim_keys::counters::file::Family;
 
@@ -9,8 +11,15 @@ use super::report::Report;
 use crate::process::{self, Process};
 use crate::stats;
 
-/// A daemon moves to the background in so many seconds.
-const AT_ONCE: u64 = 3;
+/// The application's ways to ticket keys of its own, and what they are counted by.
+const DOORS: [(Counter, &str); 3] = [
+    (Counter::DetachedEvpCallback, "SSL_CTX_set_tlsext_ticket_key_evp_cb"),
+    (Counter::DetachedCallbackCtrl, "SSL_CTX_callback_ctrl (SSL_CTX_set_tlsext_ticket_key_cb)"),
+    (
+        Counter::DetachedRawKeys,
+        "SSL_CTX_ctrl (raw keys: SSL_CTX_set_tlsext_ticket_keys, SSL_CTX_get_tlsext_ticket_keys)",
+    ),
+];
 
 /// The numbers that a verdict needs.
 pub struct Counted {
@@ -18,6 +27,8 @@ pub struct Counted {
     pub attached: u64,
     /// Contexts whose program brings its own keys.
     pub detached: u64,
+    /// By which functions.
+    pub doors: Vec<&'static str>,
 }
 
 /// Shows what the process and those it came from have counted; `None` if they publish nothing.
@@ -37,16 +48,32 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
         }
     };
     let families = families_of(process, &published.families);
+    if families.is_empty() {
+        report.note(
+            "it has a stats file, and is not in there: it has made no TLS context so far, or runs in a container, where \
+             `ticketshim doctor` would have to run too",
+        );
+        return None;
+    }
     let sum = |counter: Counter| families.iter().map(|family| family.counters[counter as usize]).sum::<u64>();
     let (attached, detached) = (sum(Counter::Attached), sum(Counter::Detached));
-    report.fact("contexts", format_args!("{attached} with the library's keys, {detached} with the program's own"));
+    let doors: Vec<_> =
+        DOORS.into_iter().map(|(door, name)| (name, sum(door))).filter(|(_, count)| *count > 0).collect();
+    let by: Vec<String> = doors.iter().map(|(name, count)| format!("{count} by {name}")).collect();
+    let by = if by.is_empty() { String::new() } else { format!(": {}", by.join(", ")) };
+    report.fact_as(
+        "contexts",
+        format_args!("{attached} with the library's keys, {detached} with the program's own{by}"),
+        &json!({ "attached": attached, "detached": detached, "doors": doors.iter().copied().collect::<BTreeMap<_, _>>() }),
+    );
     let refused: u64 = (Counter::RefusedUnknownKey as usize..=Counter::RefusedNoSidCtx as usize)
         .map(|at| families.iter().map(|family| family.counters[at]).sum::<u64>())
         .sum();
     let (sealed, opened) = (sum(Counter::Sealed), sum(Counter::Opened));
-    report.fact(
+    report.fact_as(
         "tickets",
         format_args!("{sealed} sealed, {opened} opened, {refused} refused (`ticketshim stats {}`)", process.pid),
+        &json!({ "sealed": sealed, "opened": opened, "refused": refused }),
     );
     for refusal in families.iter().filter_map(|family| family.refusal) {
         report.note(format_args!(
@@ -60,25 +87,13 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
             sum(Counter::Failures)
         ));
     }
-    Some(Counted { attached, detached })
+    Some(Counted { attached, detached, doors: doors.into_iter().map(|(name, _)| name).collect() })
 }
 
 /// The families that the process may belong to.
 fn families_of<'a>(process: &Process, all: &'a [Family]) -> Vec<&'a Family> {
     let kin = kin(process);
-    let by_number: Vec<_> =
-        all.iter().filter(|family| kin.contains(&family.founder) || kin.contains(&family.writer)).collect();
-    if !by_number.is_empty() {
-        return by_number;
-    }
-    // A daemon's first process has ended, and until it counts something nobody else stands in the row: its times do.
-    let starts: Vec<u64> = [Some(process.started), Process::read(process.parent).ok().map(|parent| parent.started)]
-        .into_iter()
-        .flatten()
-        .collect();
-    all.iter()
-        .filter(|family| !family.lives && starts.iter().any(|start| start.abs_diff(family.began) <= AT_ONCE))
-        .collect()
+    all.iter().filter(|family| family.processes.iter().any(|pid| kin.contains(pid))).collect()
 }
 
 /// The process, those that it came from, and those that came of it: one of them loaded the library.

@@ -72,10 +72,13 @@ fn by_counters(process: &Process, counted: Option<&Counted>, enforced: bool, ver
         Some(Counted { attached: 1.., .. }) => {
             (Outcome::Helped, format!("{verdict}, which seals and opens its tickets"))
         }
-        Some(Counted { detached: 1.., .. }) => {
-            let verdict = "its program brings ticket keys of its own, and they win: configure them away, or --mode enforce \
-                           overrules them";
-            (Outcome::WillNot, verdict.to_owned())
+        Some(Counted { detached: 1.., doors, .. }) => {
+            let doors = doors.join(" and ");
+            let verdict = format!(
+                "its program brings ticket keys of its own, by {doors}, and they win: configure them away, or --mode \
+                 enforce overrules them"
+            );
+            (Outcome::WillNot, verdict)
         }
         _ => match known::obstacle(&file_name(&process.program), enforced) {
             Some(obstacle) => (Outcome::WillNot, obstacle.to_owned()),

@@ -30,6 +30,12 @@ const fn contexts(name: &'static str, keys: &'static str) -> Metric {
     Metric { family: "ticketshim_contexts", label: Some(("keys", keys)), name, help, is_gauge: true }
 }
 
+const fn door(name: &'static str, door: &'static str) -> Metric {
+    let help =
+        "Of the contexts with the application's ticket keys, those that got them by that function; some by several.";
+    Metric { family: "ticketshim_contexts_detached", label: Some(("door", door)), name, help, is_gauge: true }
+}
+
 /// All of them.
 pub const METRICS: [Metric; COUNT] = [
     contexts("attached", "ticketshim"),
@@ -48,4 +54,7 @@ pub const METRICS: [Metric; COUNT] = [
     counter("epochs", "ticketshim_epochs_total", "Times that keys were rotated, in each process."),
     counter("reloads", "ticketshim_state_reloads_total", "Times that a replaced state file was taken up."),
     counter("state_refusals", "ticketshim_state_refusals_total", "Times that a state file was refused."),
+    door("detached_evp_callback", "SSL_CTX_set_tlsext_ticket_key_evp_cb"),
+    door("detached_callback_ctrl", "SSL_CTX_callback_ctrl"),
+    door("detached_raw_keys", "SSL_CTX_ctrl"),
 ];

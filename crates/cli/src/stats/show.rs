@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use ticketshim_keys::counters::file::{Family, Published};
+use ticketshim_keys::counters::file::{Family, PROCESSES, Published};
 
 use super::metrics::METRICS;
 use crate::text::{Utc, say_json};
@@ -20,8 +20,8 @@ pub fn table(now: &Published, before: Option<&Published>) -> String {
         let since = since.map(|since| format!("  {since:+}")).unwrap_or_default();
         let _ = writeln!(text, "{:20} {value:12}{since}", metric.name);
     }
-    for family in now.families.iter().filter(|family| family.lives) {
-        let _ = writeln!(text, "process {:<12} {}", family.founder, in_words(family));
+    for family in now.families.iter().filter(|family| family.lives()) {
+        let _ = writeln!(text, "{:20} {}", processes(family), in_words(family));
     }
     if !now.history.is_empty() {
         let _ = writeln!(text, "{:20} {:>12} {:>12} {:>12}", "epoch", "sealed", "opened", "refused");
@@ -30,6 +30,17 @@ pub fn table(now: &Published, before: Option<&Published>) -> String {
         let _ = writeln!(text, "{:<20} {:12} {:12} {:12}", one.epoch, one.sealed, one.opened, one.refused);
     }
     text
+}
+
+fn processes(family: &Family) -> String {
+    match family.processes.as_slice() {
+        [] => String::new(),
+        [only] => format!("process {only}"),
+        // With as many as a family remembers, there may be more.
+        [first, others @ ..] => {
+            format!("process {first} +{}{}", others.len(), if family.processes.len() < PROCESSES { "" } else { "…" })
+        }
+    }
 }
 
 fn in_words(family: &Family) -> String {
@@ -52,9 +63,8 @@ pub fn json(now: &Published) {
 
 fn family(family: &Family) -> Value {
     json!({
-        "founder": family.founder,
-        "writer": family.writer,
-        "lives": family.lives,
+        "processes": family.processes,
+        "lives": family.lives(),
         "began": family.began,
         "written": family.written,
         "epoch": family.epoch,
@@ -83,7 +93,7 @@ pub fn prometheus(now: &Published) -> String {
         let label = metric.label.map(|(name, value)| format!("{{{name}=\"{value}\"}}")).unwrap_or_default();
         let _ = writeln!(text, "{}{label} {value}", metric.family);
     }
-    let live = || now.families.iter().filter(|family| family.lives);
+    let live = || now.families.iter().filter(|family| family.lives());
     let gauges = [
         ("ticketshim_families", "Servers that publish here and live.", live().count() as u64),
         (
@@ -104,7 +114,7 @@ pub fn prometheus(now: &Published) -> String {
 mod tests {
     use super::*;
     use std::collections::HashSet;
-    use ticketshim_keys::counters::Counter;
+    use ticketshim_keys::counters::{Counter, GAUGES};
 
     fn sample() -> Published {
         Published { counters: std::array::from_fn(|i| i as u64 * 10), families: Vec::new(), history: Vec::new() }
@@ -116,6 +126,10 @@ mod tests {
         assert_eq!(METRICS[Counter::RefusedBinding as usize].label, Some(("reason", "binding")));
         assert_eq!(METRICS[Counter::Failures as usize].name, "failures");
         assert_eq!(METRICS[Counter::StateRefusals as usize].name, "state_refusals");
+        assert_eq!(METRICS[Counter::DetachedRawKeys as usize].name, "detached_raw_keys");
+        let gauges = GAUGES.map(|gauge| METRICS[gauge as usize].name);
+        let are_so = METRICS.iter().filter(|metric| metric.is_gauge).map(|metric| metric.name);
+        assert!(are_so.eq(gauges));
     }
 
     /// What promtool and its kin insist on.

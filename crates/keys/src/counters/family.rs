@@ -5,6 +5,9 @@
 //! change is then copied to the family's row in the file, which was mapped while that was possible: workers that have
 //! dropped their rights, moved into a chroot or closed all descriptors still have the mapping.
 //!
+//! Gauges are a process's own: a child has copies of its parent's contexts, and frees or keeps them as it likes. So
+//! each process has a place in the family where its gauges are, and those of whoever is not there any more do not count.
+//!
 //! The mapping of the file is never read or written by this program's own instructions. Anybody may truncate a file,
 //! and touching what is no longer there would raise SIGBUS and end the server. So the kernel is asked to copy
 //! (`process_vm_writev` to ourselves): where there is nothing, it says EFAULT. That costs a few microseconds for each
@@ -13,19 +16,19 @@
 use std::io;
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
-use super::file::{self, GIVEN_UP, HEADER_LEN, HISTORY, MAGIC, ROW_LEN, ROWS, at};
-use super::{COUNT, Counter, GAUGES};
-use crate::fork::{Count, generation};
+use super::file::{self, GIVEN_UP, HEADER_LEN, HISTORY, MAGIC, PROCESS_LEN, PROCESSES, ROW_LEN, ROWS, at};
+use super::{COUNT, Counter, GAUGES, HERE};
+use crate::fork::generation;
 use crate::state::ChainId;
 use crate::sys::{self, Mapping};
 use crate::{clock, log, random};
 
 /// The page that this family counts in; null until there is a file to publish in.
 static FAMILY: AtomicPtr<Family> = AtomicPtr::new(ptr::null_mut());
-/// Gauges that this very process has raised: a child that frees what its parent made has nothing to take away.
-static RAISED: [Count; GAUGES] = [const { Count::new() }; GAUGES];
+/// This process's place in its family (low half), and the generation of the process that it is the place of.
+static PLACE: AtomicU64 = AtomicU64::new(0);
 
 /// All zeros in the beginning. Shared with processes that may have other rights: what is read from here is not trusted
 /// to be in any range.
@@ -35,8 +38,8 @@ struct Family {
     mapped: AtomicU64,
     /// Ours in the file; not 0.
     token: AtomicU64,
-    founder: AtomicU64,
     began: AtomicU64,
+    boot: AtomicU64,
     /// Our row in the file, 0 for none yet.
     row: AtomicU64,
     /// When the row was last written.
@@ -48,6 +51,15 @@ struct Family {
     /// What of `live` is in row 0 by now.
     given_up: [AtomicU64; COUNT],
     history: [[AtomicU64; 4]; HISTORY],
+    processes: [Process; PROCESSES],
+}
+
+/// One of the family.
+#[repr(C)]
+struct Process {
+    /// Its process id (low half), and when it took this place, in seconds since the system was started; 0 for nobody.
+    who: AtomicU64,
+    gauges: [AtomicU32; GAUGES.len()],
 }
 
 /// What is published beside the counters.
@@ -58,22 +70,37 @@ pub(crate) enum Report {
     Refusal(u64),
 }
 
+/// One more of what only grows.
 pub(super) fn add(counter: Counter) {
-    if let Some(raised) = RAISED.get(counter as usize) {
-        raised.add(generation(), 1);
-    }
     let Some(family) = family() else { return };
     family.live[counter as usize].fetch_add(1, SeqCst);
     family.count_in_epoch(counter);
     family.publish(Some(counter));
 }
 
-pub(super) fn sub(counter: Counter) {
-    let Some(raised) = RAISED.get(counter as usize).filter(|raised| raised.get(generation()) > 0) else { return };
-    raised.add(generation(), -1);
+/// One of this process's gauges has changed.
+pub(super) fn gauge_changed() {
+    if let Some(family) = family() {
+        family.publish(None);
+    }
+}
+
+/// In a child of fork(2): takes a place in the family, and writes that to the file if the family has a row there.
+/// Async-signal-safe: system calls and atomics.
+pub(super) fn join() {
     let Some(family) = family() else { return };
-    family.live[counter as usize].fetch_sub(1, SeqCst);
-    family.publish(None);
+    let Some(mapping) = Mapping::at(family.mapped.load(Relaxed) as usize, file::LEN) else { return };
+    sys::as_a_guest(|| {
+        let Some(place) = family.place() else { return };
+        let Some(row) = usize::try_from(family.row.load(SeqCst)).ok().filter(|row| (1..ROWS).contains(row)) else {
+            return;
+        };
+        if owner(mapping, row).is_ok_and(|owner| owner == family.token.load(Relaxed)) {
+            let at = HEADER_LEN + row * ROW_LEN + at::PROCESSES + place * PROCESS_LEN;
+            // If it does not get there, the next count has it with it.
+            let _ = mapping.write(at, &family.processes[place].bytes());
+        }
+    });
 }
 
 /// Publishes what is new beside the counters.
@@ -114,11 +141,13 @@ fn found(mapping: Mapping, now: u64) {
     // SAFETY: a page of ours, zeroed, which is what a family begins as; it is never unmapped.
     let family = unsafe { page.as_ref() };
     family.token.store(u64::from_ne_bytes(token).max(1), Relaxed);
-    family.founder.store(u64::from(sys::process_id()), Relaxed);
     family.began.store(now, Relaxed);
+    family.boot.store(sys::as_a_guest(sys::boot_id), Relaxed);
     // What was counted before there was a file.
     for (counter, value) in super::snapshot().into_iter().enumerate() {
-        family.live[counter].store(value, Relaxed);
+        if !GAUGES.iter().any(|gauge| *gauge as usize == counter) {
+            family.live[counter].store(value, Relaxed);
+        }
     }
     family.mapped.store(mapping.start() as u64, Relaxed);
     // If another thread was faster, a page is wasted.
@@ -148,11 +177,45 @@ impl Family {
         bucket[column].fetch_add(1, Relaxed);
     }
 
+    /// This process's place, taken now if it has none; `None` if so many others have one and live.
+    fn place(&self) -> Option<usize> {
+        // Not for each count: when it was last looked for in vain.
+        static FULL: AtomicU32 = AtomicU32::new(u32::MAX);
+        let generation = generation();
+        let known = PLACE.load(Relaxed);
+        if (known >> 32) as u32 == generation {
+            return Some(known as u32 as usize).filter(|place| *place < PROCESSES);
+        }
+        let now = clock::since_boot();
+        if FULL.load(Relaxed) == now {
+            return None;
+        }
+        let us = sys::process_id();
+        let me = u64::from(now) << 32 | u64::from(us);
+        let take = |is_free: &dyn Fn(u32) -> bool| {
+            self.processes.iter().position(|process| {
+                let other = process.who.load(SeqCst);
+                is_free(other as u32) && process.who.compare_exchange(other, me, SeqCst, Relaxed).is_ok()
+            })
+        };
+        // Ours: of another thread that was faster, or of one before us that had our number.
+        let Some(place) = take(&|pid| pid == 0 || pid == us).or_else(|| take(&|pid| !sys::process_exists(pid))) else {
+            FULL.store(now, Relaxed);
+            return None;
+        };
+        self.processes[place].set_gauges();
+        PLACE.store(u64::from(generation) << 32 | place as u64, Relaxed);
+        Some(place)
+    }
+
     /// Copies all to our row in the file. `counter` is the one that was just raised.
     fn publish(&self, counter: Option<Counter>) {
         let Some(mapping) = Mapping::at(self.mapped.load(Relaxed) as usize, file::LEN) else { return };
         let now = clock::now();
         let published = sys::as_a_guest(|| {
+            if let Some(place) = self.place() {
+                self.processes[place].set_gauges();
+            }
             let start = HEADER_LEN + self.find_row(mapping, counter, now)? * ROW_LEN;
             let mut bytes = self.bytes(now);
             // Another process may do the same at the same time, with older numbers, and be the last to write. So
@@ -188,7 +251,7 @@ impl Family {
             // The file was emptied, or our row was taken for one that is free: what we have counted is written again.
             // Not if it is likely to have been added to row 0.
             if self.written.load(Relaxed).saturating_add(GIVEN_UP / 2) < now {
-                for (index, (live, given_up)) in self.live.iter().zip(&self.given_up).enumerate().skip(GAUGES) {
+                for (index, (live, given_up)) in self.live.iter().zip(&self.given_up).enumerate() {
                     let this_one = u64::from(counter.is_some_and(|counter| counter as usize == index));
                     given_up.store(live.load(SeqCst).wrapping_sub(this_one), SeqCst);
                 }
@@ -233,6 +296,7 @@ impl Family {
         let mut put = |at: usize, number: u64| row[at..at + 8].copy_from_slice(&number.to_ne_bytes());
         put(at::TOKEN, self.token.load(Relaxed));
         put(at::BEGAN, self.began.load(Relaxed));
+        put(at::BOOT, self.boot.load(Relaxed));
         put(at::WRITTEN, now);
         put(at::EPOCH, self.epoch.load(Relaxed));
         put(at::REFUSAL, self.refusal.load(Relaxed));
@@ -245,16 +309,38 @@ impl Family {
         for (index, number) in self.history.as_flattened().iter().enumerate() {
             put(at::HISTORY + index * 8, number.load(Relaxed));
         }
-        row[at::FOUNDER..at::WRITER].copy_from_slice(&(self.founder.load(Relaxed) as u32).to_ne_bytes());
-        row[at::WRITER..at::BEGAN].copy_from_slice(&sys::process_id().to_ne_bytes());
+        for (process, place) in self.processes.iter().zip(row[at::PROCESSES..].as_chunks_mut().0) {
+            *place = process.bytes();
+        }
         row
+    }
+}
+
+impl Process {
+    /// Gauges as they are in this process, whose place this is.
+    fn set_gauges(&self) {
+        for (place, gauge) in self.gauges.iter().zip(GAUGES) {
+            place.store(u32::try_from(HERE.0[gauge as usize].load(Relaxed)).unwrap_or(u32::MAX), Relaxed);
+        }
+    }
+
+    /// As it stands in the file.
+    fn bytes(&self) -> [u8; PROCESS_LEN] {
+        let mut bytes = [0; PROCESS_LEN];
+        let who = self.who.load(SeqCst);
+        let numbers = [who as u32, (who >> 32) as u32].into_iter();
+        let numbers = numbers.chain(self.gauges.iter().map(|gauge| gauge.load(Relaxed)));
+        for (place, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
+            *place = number.to_ne_bytes();
+        }
+        bytes
     }
 }
 
 /// Whose row it is; fails if the file is not (or no more) what it was.
 fn owner(mapping: Mapping, row: usize) -> io::Result<u64> {
     let (mut magic, mut token) = ([0; MAGIC.len()], [0; 8]);
-    mapping.read(&mut [(0, &mut magic), (HEADER_LEN + row * ROW_LEN + at::TOKEN, &mut token)])?;
+    mapping.read([(0, &mut magic), (HEADER_LEN + row * ROW_LEN + at::TOKEN, &mut token)])?;
     if magic != *MAGIC {
         return Err(io::ErrorKind::InvalidData.into());
     }

@@ -3,24 +3,27 @@
 //! ```text
 //! header, 64 bytes:  0  16  "ticketshim-stats"
 //!                   16   4  version, 1
-//!                   20   4  length of a row, 768
+//!                   20   4  length of a row, 1536
 //!                   24   4  number of rows, 256
 //!                   28   4  counters in a row that are in use
 //! each row:          0   8  token: 0 if the row is free
-//!                    8   4  process id of the first of the family
-//!                   12   4  process id of the one that wrote last
-//!                   16   8  when the row was taken     Unix seconds
-//!                   24   8  when it was last written   Unix seconds
-//!                   32   8  epoch of the keys
-//!                   40   8  why the state file is refused, 0 if it is not
-//!                   48  16  id of the chain
-//!                   64   8  each counter, in the order of `Counter`; room for 24
-//!                  256  32  history, 16 times: epoch, sealed, opened, refused in it
+//!                    8   8  when the row was taken     Unix seconds
+//!                   16   8  when it was last written   Unix seconds
+//!                   24   8  epoch of the keys
+//!                   32   8  why the state file is refused, 0 if it is not
+//!                   40  16  id of the chain
+//!                   56   8  id of the system's start, 0 if unknown
+//!                   64   8  each counter, in the order of `Counter`; room for 24; 0 for gauges
+//!                  256  32  processes, 24 times: process id, when it came (seconds since the system's start), each
+//!                           gauge, in the order of `GAUGES`; 4 bytes each, room for 6 gauges
+//!                 1024  32  history, 16 times: epoch, sealed, opened, refused in it
 //! ```
 //!
 //! Numbers are unsigned, in the byte order of the machine. A row belongs to a *family*: a process that loaded the
 //! library, and all that were forked from it. What a file says is the sum of its rows. Row 0 has no family: it is the
 //! sum of rows that were given up.
+//!
+//! A gauge of a family is the most that one of its living processes has: contexts are copied when a process forks.
 //!
 //! There is no checksum: rows are written all the time, and what is in them is only shown.
 
@@ -37,7 +40,7 @@ pub const MAGIC: &[u8; 16] = b"ticketshim-stats";
 pub const VERSION: u32 = 1;
 
 pub(super) const HEADER_LEN: usize = 64;
-pub(super) const ROW_LEN: usize = 768;
+pub(super) const ROW_LEN: usize = 1536;
 pub(super) const ROWS: usize = 256;
 /// Length of a stats file in bytes.
 pub const LEN: usize = HEADER_LEN + ROWS * ROW_LEN;
@@ -45,16 +48,22 @@ pub const LEN: usize = HEADER_LEN + ROWS * ROW_LEN;
 /// Where things are in a row.
 pub(super) mod at {
     pub(in super::super) const TOKEN: usize = 0;
-    pub(in super::super) const FOUNDER: usize = 8;
-    pub(in super::super) const WRITER: usize = 12;
-    pub(in super::super) const BEGAN: usize = 16;
-    pub(in super::super) const WRITTEN: usize = 24;
-    pub(in super::super) const EPOCH: usize = 32;
-    pub(in super::super) const REFUSAL: usize = 40;
-    pub(in super::super) const CHAIN: usize = 48;
+    pub(in super::super) const BEGAN: usize = 8;
+    pub(in super::super) const WRITTEN: usize = 16;
+    pub(in super::super) const EPOCH: usize = 24;
+    pub(in super::super) const REFUSAL: usize = 32;
+    pub(in super::super) const CHAIN: usize = 40;
+    pub(in super::super) const BOOT: usize = 56;
     pub(in super::super) const COUNTERS: usize = 64;
-    pub(in super::super) const HISTORY: usize = 256;
+    pub(in super::super) const PROCESSES: usize = 256;
+    pub(in super::super) const HISTORY: usize = 1024;
 }
+
+/// Processes that a family remembers. More of them count as well; the family lives as long as one of these does.
+pub const PROCESSES: usize = 24;
+pub(super) const PROCESS_LEN: usize = 32;
+/// What precedes a process's gauges.
+const PROCESS_HEAD: usize = 8;
 
 /// Epochs that a row remembers.
 pub const HISTORY: usize = 16;
@@ -64,12 +73,17 @@ pub(super) const HISTORY_LEN: usize = 32;
 pub(super) const GIVEN_UP: u64 = 86_400;
 /// Fewer free rows than this are few.
 const FEW: usize = ROWS / 4;
-const _: () = assert!(at::COUNTERS + COUNT * 8 <= at::HISTORY && at::HISTORY + HISTORY * HISTORY_LEN == ROW_LEN);
+const _: () = assert!(
+    at::COUNTERS + COUNT * 8 <= at::PROCESSES
+        && PROCESS_HEAD + GAUGES.len() * 4 <= PROCESS_LEN
+        && at::PROCESSES + PROCESSES * PROCESS_LEN == at::HISTORY
+        && at::HISTORY + HISTORY * HISTORY_LEN == ROW_LEN
+);
 
 /// What a stats file says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Published {
-    /// The sums, in the order of [`Counter`](super::Counter). Gauges are those of families that live.
+    /// The sums, in the order of [`Counter`](super::Counter).
     pub counters: [u64; COUNT],
     /// Each row in use but the sum of the old ones.
     pub families: Vec<Family>,
@@ -80,12 +94,8 @@ pub struct Published {
 /// A process that loaded the library, and all that were forked from it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Family {
-    /// The process that loaded the library; it may be gone.
-    pub founder: u32,
-    /// The process that counted last; it may be gone.
-    pub writer: u32,
-    /// Whether one of those two is there (as this process sees process ids).
-    pub lives: bool,
+    /// Its processes that are there, as this process sees process ids; at most [`PROCESSES`].
+    pub processes: Vec<u32>,
     /// When it counted first, in Unix seconds.
     pub began: u64,
     /// When it counted last, in Unix seconds.
@@ -96,8 +106,15 @@ pub struct Family {
     pub chain: Option<ChainId>,
     /// Why it does not use the state file, or does not write it.
     pub refusal: Option<Refusal>,
-    /// Its counters, in the order of [`Counter`](super::Counter).
+    /// Its counters, in the order of [`Counter`](super::Counter). Of a gauge, the most that one of `processes` has.
     pub counters: [u64; COUNT],
+}
+
+impl Family {
+    /// Whether one of its processes is there.
+    pub fn lives(&self) -> bool {
+        !self.processes.is_empty()
+    }
 }
 
 /// What happened while an epoch's keys were in force.
@@ -164,13 +181,10 @@ pub fn read(path: &Path) -> Result<Published, Trouble> {
     check(&bytes)?;
     let rows = bytes[HEADER_LEN..].as_chunks::<ROW_LEN>().0;
     let mut found = Published { counters: counters(&rows[0]), families: Vec::new(), history: Vec::new() };
+    let boot = sys::as_a_guest(sys::boot_id);
     for row in rows[1..].iter().filter(|row| number(*row, at::TOKEN) != 0) {
-        let family = family(row);
-        for (at, (sum, value)) in found.counters.iter_mut().zip(family.counters).enumerate() {
-            if family.lives || at >= GAUGES {
-                *sum = sum.wrapping_add(value);
-            }
-        }
+        let family = family(row, boot);
+        add_all(&mut found.counters, &family.counters);
         for index in 0..HISTORY {
             add_up(&mut found.history, in_epoch(row, index));
         }
@@ -232,9 +246,7 @@ fn put_in_order(file: &File, now: u64) -> Result<(), Trouble> {
     let mut sums = counters(&rows[0]);
     for (index, row) in rows.iter().enumerate().skip(1) {
         if !is_free(row) && number(row, at::WRITTEN).saturating_add(GIVEN_UP) < now {
-            for (sum, value) in sums.iter_mut().zip(counters(row)).skip(GAUGES) {
-                *sum = sum.wrapping_add(value);
-            }
+            add_all(&mut sums, &counters(row));
             file.write_at(&[0; ROW_LEN], HEADER_LEN + index * ROW_LEN)?;
         }
     }
@@ -281,6 +293,12 @@ fn counters(row: &[u8]) -> [u64; COUNT] {
     std::array::from_fn(|i| number(row, at::COUNTERS + i * 8))
 }
 
+fn add_all(sums: &mut [u64; COUNT], values: &[u64; COUNT]) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        *sum = sum.wrapping_add(*value);
+    }
+}
+
 fn in_epoch(row: &[u8], index: usize) -> InEpoch {
     let [epoch, sealed, opened, refused] =
         std::array::from_fn(|i| number(row, at::HISTORY + index * HISTORY_LEN + i * 8));
@@ -301,19 +319,41 @@ fn add_up(history: &mut Vec<InEpoch>, one: InEpoch) {
     }
 }
 
-fn family(row: &[u8; ROW_LEN]) -> Family {
-    let pid = |at: usize| row[at..].first_chunk().copied().map_or(0, u32::from_ne_bytes);
-    let (founder, writer) = (pid(at::FOUNDER), pid(at::WRITER));
+fn family(row: &[u8; ROW_LEN], boot: u64) -> Family {
     let chain = ChainId(row[at::CHAIN..].first_chunk().copied().unwrap_or_default());
-    Family {
-        founder,
-        writer,
-        lives: sys::process_exists(founder) || sys::process_exists(writer),
+    let mut family = Family {
+        processes: Vec::new(),
         began: number(row, at::BEGAN),
         written: number(row, at::WRITTEN),
         epoch: number(row, at::EPOCH),
         chain: (chain.0 != [0; 16]).then_some(chain),
         refusal: Refusal::from_word(number(row, at::REFUSAL)),
         counters: counters(row),
+    };
+    let theirs = number(row, at::BOOT);
+    if boot != 0 && theirs != 0 && boot != theirs {
+        // Process ids of another start of the system.
+        return family;
     }
+    for process in row[at::PROCESSES..at::HISTORY].as_chunks::<PROCESS_LEN>().0 {
+        let numbers: [u32; PROCESS_LEN / 4] =
+            std::array::from_fn(|i| process[i * 4..].first_chunk().copied().map_or(0, u32::from_ne_bytes));
+        let [pid, came, gauges @ ..] = numbers;
+        if !is_there(pid, came) {
+            continue;
+        }
+        family.processes.push(pid);
+        for (gauge, value) in GAUGES.into_iter().zip(gauges) {
+            let most = &mut family.counters[gauge as usize];
+            *most = u64::from(value).max(*most);
+        }
+    }
+    family
+}
+
+/// Whether the process is there that came at that time, and no later one of its number.
+fn is_there(pid: u32, came: u32) -> bool {
+    // Both times are rounded down, and the kernel's clock may be a tick late.
+    let is_that = |(state, started)| state != 'Z' && started <= u64::from(came) + 1;
+    sys::process_exists(pid) && sys::process_stat(pid).is_none_or(is_that)
 }

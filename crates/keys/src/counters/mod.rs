@@ -45,17 +45,30 @@ pub enum Counter {
     Reloads,
     /// Times that a state file was refused.
     StateRefusals,
+    /// Of the detached contexts, those with a callback from `SSL_CTX_set_tlsext_ticket_key_evp_cb` (a gauge, as the
+    /// two below; a context can be in several).
+    DetachedEvpCallback,
+    /// Those with a callback from `SSL_CTX_callback_ctrl` (`SSL_CTX_set_tlsext_ticket_key_cb`).
+    DetachedCallbackCtrl,
+    /// Those whose raw keys were read or written by `SSL_CTX_ctrl`.
+    DetachedRawKeys,
 }
 
 /// How many there are.
-pub const COUNT: usize = Counter::StateRefusals as usize + 1;
-/// How many of them are gauges; they come first.
-pub const GAUGES: usize = Counter::Detached as usize + 1;
+pub const COUNT: usize = Counter::DetachedRawKeys as usize + 1;
+/// Those that can go down: what is just now, in a process.
+pub const GAUGES: [Counter; 5] = [
+    Counter::Attached,
+    Counter::Detached,
+    Counter::DetachedEvpCallback,
+    Counter::DetachedCallbackCtrl,
+    Counter::DetachedRawKeys,
+];
 
 impl Counter {
     /// Whether it can go down.
     pub fn is_gauge(self) -> bool {
-        (self as usize) < GAUGES
+        GAUGES.contains(&self)
     }
 
     fn is_refusal(self) -> bool {
@@ -72,13 +85,13 @@ static HERE: Counters = Counters([const { AtomicU64::new(0) }; COUNT]);
 /// Adds one.
 pub fn add(counter: Counter) {
     HERE.0[counter as usize].fetch_add(1, Relaxed);
-    family::add(counter);
+    if counter.is_gauge() { family::gauge_changed() } else { family::add(counter) }
 }
 
 /// Takes one away from a gauge.
 pub fn sub(counter: Counter) {
     HERE.0[counter as usize].fetch_sub(1, Relaxed);
-    family::sub(counter);
+    family::gauge_changed();
 }
 
 /// All of this process, in the order of [`Counter`].
@@ -89,6 +102,12 @@ pub fn snapshot() -> [u64; COUNT] {
 /// Called when the library is loaded: publishes in the file at `path`, if it is there. Silent.
 pub(crate) fn publish_if_there(path: &Path) {
     family::publish_in(path, false);
+}
+
+/// Called in a child of fork(2): it is one of those who publish, whether it ever counts something or not.
+/// Async-signal-safe.
+pub(crate) fn attend_in_child() {
+    family::join();
 }
 
 /// Called when a context is made: publishes in the file at `path`, which is made if it is missing.

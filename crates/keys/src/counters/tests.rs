@@ -38,13 +38,25 @@ fn loading_makes_no_file() {
 }
 
 #[test]
-fn rows_are_added_up_and_gauges_of_the_dead_left_out() {
+fn rows_are_added_up_and_gauges_are_those_of_processes_that_are_there() {
     let (_dir, path) = new_file();
     let mut bytes = fs::read(&path).unwrap();
-    for (row, founder) in [(3, std::process::id()), (200, u32::MAX)] {
+    let us = u64::from(std::process::id());
+    let now = u64::from(crate::clock::since_boot()) << 32;
+    let boot = crate::sys::boot_id();
+    assert_ne!(boot, 0);
+    // Us; nobody; who had our number before; who had it before the system was started again.
+    for (row, who, boot) in
+        [(3, now | us, boot), (200, now | 0x7fff_fff0, boot), (90, us, boot), (91, now | us, boot ^ 1)]
+    {
         set(&mut bytes, row, at::TOKEN, 7);
-        set(&mut bytes, row, at::FOUNDER, u64::from(founder));
-        for counter in 0..COUNT {
+        set(&mut bytes, row, at::BOOT, boot);
+        // Two attached, one detached; in another of its processes, three attached.
+        set(&mut bytes, row, at::PROCESSES, who);
+        set(&mut bytes, row, at::PROCESSES + 8, 1 << 32 | 2);
+        set(&mut bytes, row, at::PROCESSES + 32, who);
+        set(&mut bytes, row, at::PROCESSES + 40, 3);
+        for counter in 2..16 {
             set(&mut bytes, row, at::COUNTERS + counter * 8, row as u64);
         }
         for (number, value) in [5, row as u64, 2, 1].into_iter().enumerate() {
@@ -54,10 +66,10 @@ fn rows_are_added_up_and_gauges_of_the_dead_left_out() {
     set(&mut bytes, 0, at::COUNTERS + Counter::Sealed as usize * 8, 1000);
     fs::write(&path, bytes).unwrap();
     let found = file::read(&path).unwrap();
-    assert_eq!(found.counters[Counter::Sealed as usize], 1203);
-    assert_eq!(found.counters[Counter::Attached as usize], 3);
-    assert_eq!(found.families.iter().map(|f| f.lives).collect::<Vec<_>>(), [true, false]);
-    assert_eq!(found.history, [file::InEpoch { epoch: 5, sealed: 203, opened: 4, refused: 2 }]);
+    assert_eq!(found.counters[Counter::Sealed as usize], 1000 + 3 + 200 + 90 + 91);
+    assert_eq!((found.counters[Counter::Attached as usize], found.counters[Counter::Detached as usize]), (3, 1));
+    assert_eq!(found.families.iter().map(file::Family::lives).collect::<Vec<_>>(), [true, false, false, false]);
+    assert_eq!(found.history, [file::InEpoch { epoch: 5, sealed: 384, opened: 8, refused: 4 }]);
 }
 
 #[test]
@@ -69,7 +81,6 @@ fn rows_that_were_given_up_are_added_to_the_first_when_there_are_few_free_ones()
         // Every other one was written lately.
         set(&mut bytes, row, at::WRITTEN, NOW - (row as u64 % 2) * 2 * file::GIVEN_UP);
         set(&mut bytes, row, at::COUNTERS + Counter::Opened as usize * 8, 1);
-        set(&mut bytes, row, at::COUNTERS + Counter::Attached as usize * 8, 1);
     }
     fs::write(&path, bytes).unwrap();
     file::open(&path, false, NOW).unwrap();

@@ -46,16 +46,17 @@ impl Mapping {
         if copied == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
-    /// Copies from it.
-    pub(crate) fn read(self, parts: &mut [(usize, &mut [u8])]) -> io::Result<()> {
+    /// Copies from it. Like `write` without memory from the allocator: a child of fork(2) calls it.
+    pub(crate) fn read<const N: usize>(self, parts: [(usize, &mut [u8]); N]) -> io::Result<()> {
         let mut wanted = 0;
-        let (mut here, mut there) = (Vec::with_capacity(parts.len()), Vec::with_capacity(parts.len()));
-        for (at, bytes) in parts {
+        let none = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+        let (mut here, mut there) = ([none; N], [none; N]);
+        for (index, (at, bytes)) in parts.into_iter().enumerate() {
             wanted += bytes.len();
-            here.push(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
-            there.push(self.part(*at, bytes.len())?);
+            here[index] = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+            there[index] = self.part(at, bytes.len())?;
         }
-        let (pid, count) = (super::process_id().cast_signed(), here.len() as libc::c_ulong);
+        let (pid, count) = (super::process_id().cast_signed(), N as libc::c_ulong);
         // SAFETY: each of `here` is valid for writes of its length; for `there` see `write`.
         let copied = retry(|| unsafe { libc::process_vm_readv(pid, here.as_ptr(), count, there.as_ptr(), count, 0) })?;
         if copied == wanted { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }

@@ -5,6 +5,7 @@ mod mapping;
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::path::Path;
 use std::ptr;
 
 pub(crate) use file::{File, lstat, stat};
@@ -57,6 +58,30 @@ pub(crate) fn process_exists(pid: u32) -> bool {
     // SAFETY: signal 0 is none: it only asks.
     let asked = unsafe { libc::kill(pid, 0) };
     asked == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
+/// A process's state (`Z` if it has ended and nobody knows yet), and when it was started, in seconds since the system
+/// was; `None` if that cannot be seen.
+pub(crate) fn process_stat(pid: u32) -> Option<(char, u64)> {
+    let mut stat = [0; 1024];
+    let len = File::open(Path::new(&format!("/proc/{pid}/stat"))).and_then(|file| file.read(&mut stat)).ok()?;
+    // proc_pid_stat(5), fields 3 and 22. The name, in parentheses, may hold anything.
+    let rest = stat[..len].rsplit(|b| *b == b')').next()?;
+    let mut fields = std::str::from_utf8(rest).ok()?.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let ticks: u64 = fields.nth(22 - 4)?.parse().ok()?;
+    // SAFETY: no preconditions.
+    let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok()?;
+    Some((state, ticks.checked_div(per_second)?))
+}
+
+/// Half of the random id that the kernel has from its start to its end; 0 if it cannot be read.
+pub(crate) fn boot_id() -> u64 {
+    // "5ac7e8a0-92d4-4a6e-…"
+    let mut text = [0; 18];
+    let read = File::open(Path::new("/proc/sys/kernel/random/boot_id")).and_then(|file| file.read(&mut text));
+    let digits = text.iter().filter_map(|b| char::from(*b).to_digit(16));
+    if read.is_ok() { digits.fold(0, |id, digit| id << 4 | u64::from(digit)) } else { 0 }
 }
 
 /// What an open descriptor is; `None` if it is closed.
