@@ -16,7 +16,7 @@ openssl-supported:
 
 build: | openssl-supported
 
-# `OPENSSL_DIR=… make build check-core check-c`: the tests of Rust have no other way to that libssl and that `openssl`.
+# `OPENSSL_DIR=… make build check-fast`: the tests of Rust have no other way to that libssl and that `openssl`.
 ifdef OPENSSL_DIR
 check-core: export LD_LIBRARY_PATH := $(firstword $(wildcard $(OPENSSL_DIR)/lib64 $(OPENSSL_DIR)/lib))
 check-core: export PATH := $(OPENSSL_DIR)/bin:$(PATH)

@@ -1,9 +1,12 @@
 /*
  * version_ssl.c: what stock OpenSSL does with an SSL differently from release
  * to release (harness/version.c), as far as the shim stands on it; and the types
- * of the functions that it stands in front of, which have never changed.
+ * of functions: of those that it stands in front of, which have never changed,
+ * and of those that it calls.
  */
 #include <string.h>
+
+#include <openssl/x509.h>
 
 #include "ts.h"
 
@@ -61,9 +64,16 @@ static void cleared(ts_proto proto)
 
 /* ---- types ------------------------------------------------------------------------- */
 
+#define IS_OF(function, ...) _Generic(&function, __VA_ARGS__: 1, default: 0)
 #define HAS_TYPE(function, ...) \
-    ts_ok(_Generic(&function, __VA_ARGS__: 1, default: 0), \
-          #function "() has the type it always had")
+    ts_ok(IS_OF(function, __VA_ARGS__), #function "() has the type it always had")
+
+/* What lies inside a certificate is const since 4.0. */
+#if OPENSSL_VERSION_NUMBER >= 0x40000000L
+# define SINCE_4 const
+#else
+# define SINCE_4
+#endif
 
 static void types(void)
 {
@@ -81,6 +91,11 @@ static void types(void)
     HAS_TYPE(SSL_CTX_set_session_id_context,
              int (*)(SSL_CTX *, const unsigned char *, unsigned int));
     HAS_TYPE(SSL_set_SSL_CTX, SSL_CTX *(*)(SSL *, SSL_CTX *));
+
+    ts_ok(IS_OF(X509_get_X509_PUBKEY, SINCE_4 X509_PUBKEY *(*)(const X509 *)),
+          "X509_get_X509_PUBKEY() has this release's type");
+    ts_ok(IS_OF(X509_get_subject_name, SINCE_4 X509_NAME *(*)(const X509 *)),
+          "X509_get_subject_name() has this release's type");
 }
 
 int main(void)

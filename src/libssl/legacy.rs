@@ -156,7 +156,13 @@ fn make() -> *mut EVP_CIPHER {
         && unsafe { EVP_CipherInit_ex(probe, made, ptr::null_mut(), ptr::null(), ptr::null(), 1) } == 1;
     // SAFETY: null or made above.
     unsafe { EVP_CIPHER_CTX_free(probe) };
-    if complete && usable { made } else { ptr::null_mut() }
+    if complete && usable {
+        return made;
+    }
+    // Each new context tries again, so what is of no use must not stay.
+    // SAFETY: made above, and the only context that it was in has ended.
+    unsafe { EVP_CIPHER_meth_free(made) };
+    ptr::null_mut()
 }
 
 /// What a custom cipher's do_cipher returns: how many bytes it wrote, or -1.
@@ -219,6 +225,7 @@ const EVP_CIPH_FLAG_CUSTOM_CIPHER: c_ulong = 0x10_0000;
 unsafe extern "C" {
     fn ERR_add_error_data(num: c_int, ...);
     fn EVP_CIPHER_meth_new(cipher_type: c_int, block_size: c_int, key_len: c_int) -> *mut EVP_CIPHER;
+    fn EVP_CIPHER_meth_free(cipher: *mut EVP_CIPHER);
     fn EVP_CIPHER_meth_set_flags(cipher: *mut EVP_CIPHER, flags: c_ulong) -> c_int;
     fn EVP_CIPHER_meth_set_iv_length(cipher: *mut EVP_CIPHER, iv_len: c_int) -> c_int;
     fn EVP_CIPHER_meth_set_do_cipher(

@@ -135,8 +135,12 @@ fn a_core_dump_has_no_secret() {
     let dir = tempfile::tempdir().unwrap();
     let core = dir.path().join("core");
     let pid = server.process.child.id().to_string();
-    match Command::new("gcore").arg("-o").arg(&core).arg(&pid).output() {
-        Err(_) => eprintln!("no gcore: not tested"),
+    // gdb is the system's, and so is its OpenSSL, also where OPENSSL_DIR has the tests run with another.
+    match Command::new("gcore").arg("-o").arg(&core).arg(&pid).env_remove("LD_LIBRARY_PATH").output() {
+        Err(error) => {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped: gcore (gdb): {error}");
+            eprintln!("skipped: gcore (gdb): {error}");
+        }
         Ok(output) => {
             let bytes = fs::read(dir.path().join(format!("core.{pid}")));
             let bytes = bytes.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));

@@ -29,6 +29,32 @@ pub fn library() -> Option<PathBuf> {
     None
 }
 
+/// The release of OpenSSL that a command says it uses: "OpenSSL 3.0.19". Of the `openssl` that is first in the path it
+/// is what the library was built for (`OPENSSL_DIR`).
+pub fn openssl_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let words: Vec<&str> = said.split_whitespace().take(2).collect();
+    assert!(words.len() == 2 && words[0] == "OpenSSL", "{said}{}", String::from_utf8_lossy(&output.stderr));
+    words.join(" ")
+}
+
+/// What programs of that release are linked to.
+pub fn libssl_of(openssl: &str) -> &'static str {
+    match openssl.split('.').next() {
+        Some("OpenSSL 1") => "libssl.so.1.1",
+        Some("OpenSSL 3") => "libssl.so.3",
+        Some("OpenSSL 4") => "libssl.so.4",
+        _ => panic!("{openssl}: what is its libssl called?"),
+    }
+}
+
+/// Where a C compiler finds that OpenSSL, if it is not the system's.
+pub fn openssl_places() -> Vec<String> {
+    let Some(dir) = std::env::var("OPENSSL_DIR").ok().filter(|dir| !dir.is_empty()) else { return Vec::new() };
+    vec![format!("-I{dir}/include"), format!("-L{dir}/lib64"), format!("-L{dir}/lib")]
+}
+
 /// Says why a test does nothing, which is a failure where everything must be tested.
 pub fn skip(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped: {why}");
@@ -108,13 +134,19 @@ pub fn s_server(dir: &TempDir, before: &[&str]) -> Option<(Running, u16)> {
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (key, cert) = (path("key.pem"), path("cert.pem"));
     if !Path::new(&cert).exists() {
+        // An OpenSSL that is not installed has no configuration of its own.
+        let config = write_script(dir, "req.cnf", "[req]\ndistinguished_name = dn\n[dn]\n", 0o644);
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=cli.test", "-keyout", &key, "-out", &cert])
+            .args(["-subj", "/CN=cli.test", "-config", &config, "-keyout", &key, "-out", &cert])
             .output();
-        if !made.is_ok_and(|output| output.status.success()) {
-            skip("openssl cannot make a certificate");
-            return None;
+        match made {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => panic!("no certificate: {}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => {
+                skip(&format!("openssl: {error}"));
+                return None;
+            }
         }
     }
     let server = ["openssl", "s_server", "-accept", "127.0.0.1:0", "-key", &key, "-cert", &cert, "-www"];
