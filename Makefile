@@ -5,7 +5,7 @@ LIB   := target/release/libticketshim.so
 PROVE := prove --exec ''
 # Debian's names. clang is the second compiler that the header must satisfy.
 PACKAGES := build-essential libssl-dev openssl pkg-config clang valgrind gdb systemd binutils perl stunnel4 \
-            nginx apache2 python3 procps man-db
+            nginx apache2 python3 python3-prometheus-client procps man-db
 
 .DEFAULT_GOAL := help
 

@@ -32,7 +32,7 @@ pub enum Command {
 #[command(after_help = "Exit codes, where it is not CMD's own:
   127  CMD was not found
   126  CMD cannot be executed
-  125  libticketshim.so was not found, or a setting makes no sense
+  125  libticketshim.so was not found, a setting makes no sense, or the stats file is refused
   124  the state file is refused
   123  CMD is linked statically
   122  CMD runs with more rights than its caller (set-user-ID, capabilities)
@@ -243,7 +243,10 @@ pub struct Stats {
 
 Example:
   openssl s_client -connect www.example:443 -servername www.example -sess_out s.pem </dev/null
-  ticketshim inspect --state /var/lib/ticketshim/state --sni www.example --sid-ctx HEX s.pem")]
+  ticketshim inspect --state /var/lib/ticketshim/state s.pem
+
+Mosquitto's session id context is text:mosquitto-PORT, stunnel's is text: and the service's name. Of any other server it is
+what it gives SSL_CTX_set_session_id_context.")]
 pub struct Inspect {
     /// The session (PEM, as `openssl s_client -sess_out` writes it) or ticket (hex or base64): a file, the text
     /// itself, or `-` for stdin
@@ -252,20 +255,22 @@ pub struct Inspect {
     /// The state file of the server that issued it
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// The server name that the client asked for [default: what the session says]
+    /// The server name that the client asked for [default: what the session says, and each name of its certificate]
     #[arg(long, value_name = "NAME")]
     pub sni: Option<String>,
-    /// The server's certificate, for clients that ask for no name
+    /// The server's certificate, for nginx and for clients that ask for no name; once for each that the server has
+    /// [default: the one in the session]
     #[arg(long, value_name = "FILE")]
-    pub cert: Option<PathBuf>,
-    /// The context's session id context (SSL_CTX_set_session_id_context), in hex
+    pub cert: Vec<PathBuf>,
+    /// The context's session id context (SSL_CTX_set_session_id_context), in hex, or as text:… [default: those of nginx,
+    /// Apache httpd, HAProxy, hitch, lighttpd, Redis, Python, Postfix and openssl s_server]
     #[arg(long, value_name = "HEX")]
     pub sid_ctx: Option<String>,
     /// The context's verify mode (SSL_CTX_set_verify): 0 none, 1 peer, 3 peer or fail … [default: each]
     #[arg(long, value_name = "N")]
     pub verify_mode: Option<u32>,
-    /// The CA certificates whose names the server sends to clients, in its order
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// The CA certificates whose names the server sends to clients; may be given more than once, in its order
+    #[arg(long, value_name = "FILE")]
     pub client_ca: Vec<PathBuf>,
     /// Also show the session's master secret, which decrypts its connections
     #[arg(long)]

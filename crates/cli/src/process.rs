@@ -30,6 +30,10 @@ pub struct Mapped {
     pub path: PathBuf,
     /// It was replaced or removed since.
     pub is_deleted: bool,
+    /// Where it is in memory, as `/proc/PID/map_files` calls it.
+    pub range: String,
+    /// What is written there is written to the file.
+    pub is_shared: bool,
 }
 
 impl Process {
@@ -41,7 +45,7 @@ impl Process {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.split_ascii_whitespace().next()?.parse().ok()
         };
-        let program = without_mark(fs::read_link(dir.join("exe"))?).path;
+        let program = without_mark(fs::read_link(dir.join("exe"))?).0;
         Ok(Self {
             pid,
             uid: number("Uid:").unwrap_or_default(),
@@ -59,6 +63,15 @@ impl Process {
         PathBuf::from(format!("/proc/{}/root", self.pid)).join(inside)
     }
 
+    /// The content of a mapped file, also of one that was removed. Needs root for that.
+    pub fn content(&self, file: &Mapped) -> PathBuf {
+        if file.is_deleted {
+            PathBuf::from(format!("/proc/{}/map_files/{}", self.pid, file.range))
+        } else {
+            self.outside(&file.path)
+        }
+    }
+
     /// The mapped libraries whose file name begins so.
     pub fn libraries<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Mapped> {
         self.mapped.iter().filter(move |file| file.name().starts_with(prefix))
@@ -72,6 +85,13 @@ impl Process {
 impl Mapped {
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// How much of it is mapped, in bytes.
+    pub fn len(&self) -> Option<u64> {
+        let (start, end) = self.range.split_once('-')?;
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        number(end)?.checked_sub(number(start)?)
     }
 }
 
@@ -112,19 +132,22 @@ fn parse_maps(maps: &[u8]) -> Vec<Mapped> {
     for line in maps.split(|b| *b == b'\n') {
         // address perms offset device inode path
         let Some(at) = line.iter().position(|b| *b == b'/') else { continue };
-        let file = without_mark(PathBuf::from(OsStr::from_bytes(&line[at..])));
-        if !found.iter().any(|other| other.path == file.path) {
-            found.push(file);
+        let (path, is_deleted) = without_mark(PathBuf::from(OsStr::from_bytes(&line[at..])));
+        if !found.iter().any(|other| other.path == path && other.is_deleted == is_deleted) {
+            let mut words = line.split(|b| *b == b' ').map(String::from_utf8_lossy);
+            let range = words.next().unwrap_or_default().into_owned();
+            let is_shared = words.next().is_some_and(|flags| flags.ends_with('s'));
+            found.push(Mapped { path, is_deleted, range, is_shared });
         }
     }
     found
 }
 
 /// The kernel marks the names of files that are not there any more.
-fn without_mark(path: PathBuf) -> Mapped {
+fn without_mark(path: PathBuf) -> (PathBuf, bool) {
     match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
-        Some(name) => Mapped { path: PathBuf::from(OsStr::from_bytes(name)), is_deleted: true },
-        None => Mapped { path, is_deleted: false },
+        Some(name) => (PathBuf::from(OsStr::from_bytes(name)), true),
+        None => (path, false),
     }
 }
 
@@ -157,6 +180,7 @@ mod tests {
         let files = parse_maps(maps);
         assert_eq!(files.len(), 2);
         assert_eq!((files[1].name().as_str(), files[1].is_deleted), ("libssl.so.3", true));
+        assert_eq!((files[1].range.as_str(), files[1].len(), files[1].is_shared), ("7f00-7f01", Some(1), false));
     }
 
     #[test]

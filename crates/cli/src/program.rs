@@ -204,7 +204,11 @@ fn script(path: &Path) -> io::Result<Option<Kind>> {
 fn search(command: &OsStr) -> Result<PathBuf, Cannot> {
     let name = Path::new(command);
     if command.as_bytes().contains(&b'/') {
-        return if name.exists() { Ok(name.to_path_buf()) } else { Err(Cannot::NotFound(name.to_path_buf())) };
+        // Whatever else is wrong with it, `look` says.
+        return match fs::metadata(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Cannot::NotFound(name.to_path_buf())),
+            _ => Ok(name.to_path_buf()),
+        };
     }
     let dirs = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     let mut candidates = env::split_paths(&dirs).filter(|_| !command.is_empty()).map(|dir| dir.join(name));

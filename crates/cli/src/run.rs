@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use nix::errno::Errno;
 use ticketshim_keys::clock;
+use ticketshim_keys::counters::file::{self as counters, Trouble};
 use ticketshim_keys::settings;
 use ticketshim_keys::state::{self, Refusal, State};
 
@@ -115,12 +116,18 @@ fn prepare_state(file: &Path, settings: &settings::Settings) -> Result<(), Strin
     }
 }
 
-/// Makes the file of counters if it is missing: a server that drops its rights early could not. An empty one will do.
+/// Makes the file of counters if it is missing: a server that drops its rights early could not. An empty one will do. One
+/// that the library would not use is refused: here somebody is watching.
 fn prepare_stats(file: &Path) -> Result<(), String> {
+    let say = |why: &dyn Display| format!("stats file refused: {}: {why}", file.display());
     let made = OpenOptions::new().write(true).create_new(true).mode(0o644).open(file);
     match made {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(format!("{}: {error}", file.display())),
-        _ => Ok(()),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match counters::read(file) {
+            Ok(_) | Err(Trouble::CutOff) => Ok(()),
+            Err(trouble) => Err(say(&trouble)),
+        },
+        Err(error) => Err(say(&error)),
     }
 }
 

@@ -245,6 +245,45 @@ fn without_rights_root_and_descriptors_counts_still_arrive() {
     assert_eq!(count(&file::read(&file).unwrap(), Counter::Sealed), 2);
 }
 
+/// A server that is reloaded, by which it makes a context, each time it is told to, and counts.
+#[test]
+fn process_that_is_reloaded() {
+    let Some(file) = given("FILE") else { return };
+    let store = store(&file);
+    loop {
+        add(Counter::Sealed);
+        assert!(ended_well(fork(|| add(Counter::Opened))));
+        say("has counted");
+        wait();
+        // It looks for the file once a second.
+        std::thread::sleep(Duration::from_millis(1100));
+        store.ensure_state();
+    }
+}
+
+#[test]
+fn a_file_that_was_emptied_or_removed_is_made_again_by_a_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stats");
+    let mut process = Process::start("process_that_is_reloaded", &[("FILE", file.to_str().unwrap())]);
+    let mut counted = || {
+        process.hear();
+        let found = file::read(&file).unwrap();
+        assert_eq!(found.families.len(), 1);
+        process.go_on();
+        (count(&found, Counter::Sealed), count(&found, Counter::Opened))
+    };
+    assert_eq!(counted(), (1, 1));
+    assert_eq!(counted(), (2, 2), "nothing happened to it");
+    OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
+    assert_eq!(counted(), (3, 3), "its family goes on");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(counted(), (1, 1), "another file, from zero");
+    assert_eq!(counted(), (2, 2));
+    process.child.kill().unwrap();
+    process.child.wait().unwrap();
+}
+
 #[test]
 fn without_a_file_nothing_is_published() {
     let before = ticketshim_keys::counters::snapshot();

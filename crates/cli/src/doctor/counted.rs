@@ -40,7 +40,10 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
         );
         return None;
     };
-    let published = match stats::read(&file) {
+    if file.is_removed {
+        report.note("its stats file was removed, and it goes on in that: a reload or restart makes another one");
+    }
+    let published = match stats::read(&file.path) {
         Ok(published) => published,
         Err(why) => {
             report.note(why);

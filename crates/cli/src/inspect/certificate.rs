@@ -1,14 +1,22 @@
-//! What of a certificate takes part in a binding: the bits of its public key, and its subject's name. Reads just as
-//! much DER as it takes to come by them (RFC 5280 section 4.1).
+//! What of a certificate takes part in a binding: the bits of its public key, its subject's name, and names that clients
+//! may have asked for. Reads just as much DER as it takes to come by them (RFC 5280 section 4.1).
 
 use std::fs;
 use std::path::Path;
 
 use data_encoding::BASE64;
+use sha1::{Digest, Sha1};
 
 const SEQUENCE: u8 = 0x30;
 const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const BOOLEAN: u8 = 0x01;
 const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+/// The OBJECT IDENTIFIER 2.5.29.17.
+const SUBJECT_ALT_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x11];
+/// dNSName in a GeneralName.
+const DNS_NAME: u8 = 0x82;
 
 /// What is bound.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +25,10 @@ pub struct Certificate {
     pub key: Vec<u8>,
     /// The subject, in DER.
     pub subject: Vec<u8>,
+    /// SHA-1 of it all.
+    pub fingerprint: [u8; 20],
+    /// The DNS names that it is for, without those with an asterisk.
+    pub names: Vec<Vec<u8>>,
 }
 
 /// All certificates of a file, in PEM or DER.
@@ -36,7 +48,8 @@ fn from_pem(bytes: &[u8]) -> Option<Vec<Certificate>> {
     certificates.collect()
 }
 
-fn parse(der: &[u8]) -> Option<Certificate> {
+/// One in DER.
+pub fn parse(der: &[u8]) -> Option<Certificate> {
     let (certificate, _) = content(der, SEQUENCE)?;
     let (mut fields, _) = content(certificate, SEQUENCE)?;
     if fields.first() == Some(&VERSION) {
@@ -47,12 +60,42 @@ fn parse(der: &[u8]) -> Option<Certificate> {
         fields = element(fields)?.1;
     }
     let (subject, fields) = element(fields)?;
-    let (key, _) = content(fields, SEQUENCE)?;
+    let (key, rest) = content(fields, SEQUENCE)?;
     // algorithm
     let (_, key) = element(key)?;
     let (bits, _) = content(key, BIT_STRING)?;
     // The first byte says how many bits of the last are none.
-    Some(Certificate { key: bits.get(1..)?.to_vec(), subject: subject.to_vec() })
+    let fingerprint = Sha1::digest(element(der)?.0).into();
+    let names = dns_names(rest).unwrap_or_default();
+    Some(Certificate { key: bits.get(1..)?.to_vec(), subject: subject.to_vec(), fingerprint, names })
+}
+
+/// The DNS names of the extension subjectAltName, in what follows the key; `None` if there are none.
+fn dns_names(mut fields: &[u8]) -> Option<Vec<Vec<u8>>> {
+    while *fields.first()? != EXTENSIONS {
+        fields = element(fields)?.1;
+    }
+    let (list, _) = content(fields, EXTENSIONS)?;
+    let (mut extensions, _) = content(list, SEQUENCE)?;
+    let mut names: &[u8] = loop {
+        let (extension, rest) = content(extensions, SEQUENCE)?;
+        if let Some(mut fields) = extension.strip_prefix(SUBJECT_ALT_NAME) {
+            if fields.first() == Some(&BOOLEAN) {
+                fields = element(fields)?.1;
+            }
+            break content(content(fields, OCTET_STRING)?.0, SEQUENCE)?.0;
+        }
+        extensions = rest;
+    };
+    let mut found = Vec::new();
+    while let Some(&tag) = names.first() {
+        let (name, rest) = content(names, tag)?;
+        if tag == DNS_NAME && !name.contains(&b'*') {
+            found.push(name.to_vec());
+        }
+        names = rest;
+    }
+    Some(found)
 }
 
 /// The content of the element with that tag, and what follows.

@@ -2,13 +2,14 @@
 //! is in it.
 //!
 //! - [`input`]: finds the ticket in what was given. [`places`]: the bindings that are tried. [`certificate`]: what of a
-//!   certificate is bound. [`show`]: how it is shown.
+//!   certificate is bound. [`known`]: session id contexts of known servers. [`show`]: how it is shown.
 //!
 //! The HMAC of a ticket proves that it was sealed under one of our keys. Its content is under another key, which the
 //! binding takes part in: without the facts of the place where it was issued nobody opens it, also with the state file.
 
 mod certificate;
 mod input;
+mod known;
 mod places;
 mod show;
 
@@ -111,11 +112,18 @@ fn opened_where(place: &Place) -> String {
 /// What could be missing.
 fn closed(args: &args::Inspect, given: &Given, tried: usize) -> String {
     let mut wanting = Vec::new();
-    if args.sni.is_none() && args.cert.is_none() && given.session().and_then(|s| input::hostname(&s)).is_none() {
-        wanting.push("--sni NAME (or --cert FILE, if the client asked for no name)");
+    let has_certificate = !args.cert.is_empty() || places::peer(given).is_some();
+    if args.sni.is_none() && given.session().and_then(|s| input::hostname(&s)).is_none() {
+        wanting.push("--sni NAME (if the client asked for one)");
+    }
+    if !has_certificate {
+        wanting.push("--cert FILE (for nginx, and for clients that ask for no name)");
     }
     if args.sid_ctx.is_none() {
-        wanting.push("--sid-ctx HEX");
+        wanting.push(
+            "--sid-ctx, as the server calls SSL_CTX_set_session_id_context (known ones were tried; Mosquitto's is \
+             text:mosquitto-PORT, stunnel's text: and the service's name)",
+        );
     }
     if args.client_ca.is_empty() {
         wanting.push("--client-ca FILE, if the server asks for client certificates");
@@ -127,12 +135,15 @@ fn closed(args: &args::Inspect, given: &Given, tried: usize) -> String {
     )
 }
 
-/// Whether the facts of a place were given as hex.
-fn from_hex(text: &str, what: &str) -> Result<Vec<u8>, String> {
-    let plain: String = text.chars().filter(|c| !c.is_ascii_whitespace() && *c != ':').collect();
+/// What `--sid-ctx` says: hex digits, or a text.
+fn bytes_of(argument: &str) -> Result<Vec<u8>, String> {
+    if let Some(text) = argument.strip_prefix("text:") {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let plain: String = argument.chars().filter(|c| !c.is_ascii_whitespace() && *c != ':').collect();
     data_encoding::HEXLOWER_PERMISSIVE
         .decode(plain.as_bytes())
-        .map_err(|_| format!("{what} takes hex digits, not {text}"))
+        .map_err(|_| format!("--sid-ctx takes hex digits or text:…, not {argument}"))
 }
 
 /// Printable as text too, where it is text.

@@ -5,10 +5,12 @@ use std::fmt;
 
 use ticketshim_core::Binding;
 use ticketshim_core::binding::{Context, Family, Protocol, Server, public_key_digest};
+use ticketshim_core::session::tag;
 
-use super::certificate;
+use super::certificate::{self, Certificate};
 use super::input::{Given, hostname};
-use super::{from_hex, hex_and_text};
+use super::known::{self, Known};
+use super::{bytes_of, hex_and_text};
 use crate::args;
 
 /// A place, in words and as a binding.
@@ -30,11 +32,9 @@ impl fmt::Display for Place {
 
 /// All that are worth a try.
 pub fn candidates(args: &args::Inspect, given: &Given) -> Result<Vec<Place>, String> {
-    let names = names(args, given);
-    let keys = match &args.cert {
-        Some(file) => certificate::read(file)?.into_iter().take(1).map(|c| public_key_digest(&c.key)).collect(),
-        None => Vec::new(),
-    };
+    let certificates = certificates(args, given)?;
+    let names = names(args, given, &certificates);
+    let keys: Vec<_> = certificates.iter().map(|certificate| public_key_digest(&certificate.key)).collect();
     let mut servers: Vec<(Server<'_>, String)> = Vec::new();
     servers.extend(
         names.iter().map(|name| (Server::Name(name), format!("server name {}", String::from_utf8_lossy(name)))),
@@ -42,7 +42,7 @@ pub fn candidates(args: &args::Inspect, given: &Given) -> Result<Vec<Place>, Str
     servers
         .extend(keys.iter().map(|key| (Server::PublicKey(*key), "no server name, that certificate's key".to_owned())));
     servers.push((Server::Unnamed, "no server name and no certificate".to_owned()));
-    let contexts = contexts(args)?;
+    let contexts = contexts(args, &certificates)?;
     let mut places = Vec::new();
     for protocol in protocols(given) {
         for (server, words) in &servers {
@@ -60,12 +60,34 @@ pub fn candidates(args: &args::Inspect, given: &Given) -> Result<Vec<Place>, Str
     Ok(places)
 }
 
-/// As it was asked for, byte for byte: the option's, else the session's.
-fn names(args: &args::Inspect, given: &Given) -> Vec<Vec<u8>> {
-    match &args.sni {
-        Some(name) => vec![name.clone().into_bytes()],
-        None => given.session().and_then(|session| hostname(&session)).map(<[u8]>::to_vec).into_iter().collect(),
+/// The servers' own: those that were named, else the one that the client was shown.
+fn certificates(args: &args::Inspect, given: &Given) -> Result<Vec<Certificate>, String> {
+    let mut all = Vec::new();
+    for file in &args.cert {
+        // The others of a file are its issuers.
+        all.extend(certificate::read(file)?.into_iter().next());
     }
+    all.extend(peer(given).filter(|_| args.cert.is_empty()));
+    Ok(all)
+}
+
+/// The server's certificate in a client's session.
+pub fn peer(given: &Given) -> Option<Certificate> {
+    certificate::parse(given.session()?.field(tag::PEER)?)
+}
+
+/// As it was asked for, byte for byte: the option's, else the session's (which has it in TLS 1.2 only) and those of the
+/// certificates.
+fn names(args: &args::Inspect, given: &Given, certificates: &[Certificate]) -> Vec<Vec<u8>> {
+    if let Some(name) = &args.sni {
+        return vec![name.clone().into_bytes()];
+    }
+    let session = given.session();
+    let asked = session.as_ref().and_then(hostname).map(<[u8]>::to_vec);
+    let mut all: Vec<Vec<u8>> =
+        asked.into_iter().chain(certificates.iter().flat_map(|certificate| certificate.names.clone())).collect();
+    all.dedup();
+    all
 }
 
 fn protocols(given: &Given) -> Vec<Protocol> {
@@ -81,28 +103,36 @@ type Digest = ticketshim_core::binding::ContextDigest;
 /// Names in DER.
 type Names<'a> = &'a [&'a [u8]];
 
-fn contexts(args: &args::Inspect) -> Result<Vec<(Digest, String)>, String> {
-    let id = args.sid_ctx.as_deref().map(|text| from_hex(text, "--sid-ctx")).transpose()?.unwrap_or_default();
-    let id_in_words = if id.is_empty() {
-        "no session id context".to_owned()
-    } else {
-        format!("session id context {}", hex_and_text(&id))
-    };
+fn contexts(args: &args::Inspect, certificates: &[Certificate]) -> Result<Vec<(Digest, String)>, String> {
     let modes: Vec<u32> = args.verify_mode.map_or_else(|| (0..8).collect(), |mode| vec![mode]);
     let names = client_ca_names(args)?;
     let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
     // Which of libssl's two lists a server fills is its own affair.
     let lists: &[(Names<'_>, Names<'_>)] =
         if names.is_empty() { &[(&[], &[])] } else { &[(&names, &[]), (&[], &names), (&names, &names)] };
+    let ids = match args.sid_ctx.as_deref() {
+        Some(argument) => vec![Known { id: bytes_of(argument)?, server: "" }],
+        None => known::all(certificates, &names),
+    };
     let mut all = Vec::new();
-    for verify_mode in modes {
-        for (client_ca_names, ca_names) in lists {
-            let context = Context { session_id_context: &id, verify_mode, client_ca_names, ca_names, id: &[] };
-            let cas = if names.is_empty() { String::new() } else { format!(", {} client CAs", names.len()) };
-            all.push((context.digest(), format!("{id_in_words}, verify mode {verify_mode}{cas}")));
+    for id in &ids {
+        for &verify_mode in &modes {
+            for (client_ca_names, ca_names) in lists {
+                let context = Context { session_id_context: &id.id, verify_mode, client_ca_names, ca_names, id: &[] };
+                let cas = if names.is_empty() { String::new() } else { format!(", {} client CAs", names.len()) };
+                all.push((context.digest(), format!("{}, verify mode {verify_mode}{cas}", in_words(id))));
+            }
         }
     }
     Ok(all)
+}
+
+fn in_words(known: &Known) -> String {
+    let whose = if known.server.is_empty() { String::new() } else { format!(" ({}'s)", known.server) };
+    match known.id.as_slice() {
+        [] => "no session id context".to_owned(),
+        id => format!("session id context {}{whose}", hex_and_text(id)),
+    }
 }
 
 /// In the order of the files, each once, as SSL_load_client_CA_file(3) does it.

@@ -18,16 +18,16 @@ pub fn table(now: &Published, before: Option<&Published>) -> String {
         let since =
             before.map(|before| value.wrapping_sub(before.counters[at]).cast_signed()).filter(|since| *since != 0);
         let since = since.map(|since| format!("  {since:+}")).unwrap_or_default();
-        let _ = writeln!(text, "{:20} {value:12}{since}", metric.name);
+        let _ = writeln!(text, "{:22} {value:10}{since}", metric.name);
     }
     for family in now.families.iter().filter(|family| family.lives()) {
-        let _ = writeln!(text, "{:20} {}", processes(family), in_words(family));
+        let _ = writeln!(text, "{:22} {}", processes(family), in_words(family));
     }
     if !now.history.is_empty() {
-        let _ = writeln!(text, "{:20} {:>12} {:>12} {:>12}", "epoch", "sealed", "opened", "refused");
+        let _ = writeln!(text, "{:22} {:>10} {:>10} {:>10}", "epoch", "sealed", "opened", "refused");
     }
     for one in &now.history {
-        let _ = writeln!(text, "{:<20} {:12} {:12} {:12}", one.epoch, one.sealed, one.opened, one.refused);
+        let _ = writeln!(text, "{:<22} {:10} {:10} {:10}", one.epoch, one.sealed, one.opened, one.refused);
     }
     text
 }

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use ticketshim_keys::counters::file::{self, MAGIC, Published};
 
-use crate::process::Process;
+use crate::process::{Mapped, Process};
+
+/// The largest page of any machine.
+const MAX_PAGE: u64 = 1 << 16;
 
 /// The file that was named, or the one that the process uses.
 pub fn locate(source: &Path) -> Result<PathBuf, String> {
@@ -14,14 +17,30 @@ pub fn locate(source: &Path) -> Result<PathBuf, String> {
     let Some(pid) = pid else { return Ok(source.to_path_buf()) };
     let process = Process::read(pid).map_err(|error| format!("process {pid}: {error}"))?;
     of_process(&process)
+        .map(|file| file.path)
         .ok_or_else(|| format!("process {pid} publishes no counters: start it with `ticketshim run --stats FILE`"))
 }
 
+/// The file of counters of a process.
+pub struct Used {
+    /// Where it can be read.
+    pub path: PathBuf,
+    /// It has no name any more.
+    pub is_removed: bool,
+}
+
 /// The file that a process publishes in: it is mapped. Else the one that it was told to, and may use yet.
-pub fn of_process(process: &Process) -> Option<PathBuf> {
-    let mapped = process.mapped.iter().map(|file| process.outside(&file.path)).find(|path| is_stats(path));
+pub fn of_process(process: &Process) -> Option<Used> {
+    // A mapping is as many whole pages as it takes. One that is of that size and no stats file may have been emptied.
+    let is_long_enough = |len: u64| len >= file::LEN as u64 && len - (file::LEN as u64) < MAX_PAGE;
+    let shared = || process.mapped.iter().filter(|file| file.is_shared && file.len().is_some_and(is_long_enough));
+    let whole =
+        |is_deleted: bool| shared().find(|file| file.is_deleted == is_deleted && is_stats(&process.content(file)));
+    let emptied = || shared().find(|file| !file.is_deleted);
+    let found = whole(false).or_else(|| whole(true)).or_else(emptied);
+    let used = |file: &Mapped| Used { path: process.content(file), is_removed: file.is_deleted };
     let told = || process.variable("TICKETSHIM_STATS").map(|file| process.outside(Path::new(file)));
-    mapped.or_else(told)
+    found.map(used).or_else(|| told().map(|path| Used { path, is_removed: false }))
 }
 
 /// Reads a file of counters.

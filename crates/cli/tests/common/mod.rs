@@ -138,7 +138,8 @@ pub fn s_server(dir: &TempDir, before: &[&str]) -> Option<(Running, u16)> {
         let config = write_script(dir, "req.cnf", "[req]\ndistinguished_name = dn\n[dn]\n", 0o644);
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=cli.test", "-config", &config, "-keyout", &key, "-out", &cert])
+            .args(["-subj", "/CN=cli.test", "-addext", "subjectAltName=DNS:*.cli.test,DNS:cli.test,IP:127.0.0.1"])
+            .args(["-config", &config, "-keyout", &key, "-out", &cert])
             .output();
         match made {
             Ok(output) if output.status.success() => {}

@@ -40,6 +40,8 @@ struct Family {
     token: AtomicU64,
     began: AtomicU64,
     boot: AtomicU64,
+    /// Device and inode of the file that is mapped.
+    file: [AtomicU64; 2],
     /// Our row in the file, 0 for none yet.
     row: AtomicU64,
     /// When the row was last written.
@@ -123,35 +125,57 @@ pub(super) fn publish_in(path: &Path, create: bool) {
     static TRIED: AtomicU64 = AtomicU64::new(0);
     let now = clock::now();
     // Some servers make a context for each connection: one attempt a second is enough.
-    if family().is_some() || create && TRIED.swap(now, Relaxed) == now {
+    if create && TRIED.swap(now, Relaxed) == now {
+        return;
+    }
+    let family = family();
+    let known = family.map(|family| family.file.each_ref().map(|number| number.load(Relaxed)));
+    if known.is_some() && sys::as_a_guest(|| file::is_whole(path)) == known {
         return;
     }
     match sys::as_a_guest(|| file::open(path, create, now)) {
-        Ok(mapping) => found(mapping, now),
-        // When the library is loaded there is nobody to say it to. Later it is worth a line, once.
-        Err(trouble) if create => log::warn_once(&SAID, format_args!("no counters in {}: {trouble}", path.display())),
+        // The file was cut off, and is whole again: who has it mapped goes on.
+        Ok(opened) if known == Some(opened.id) => {}
+        Ok(opened) => sys::as_a_guest(|| found(&opened, family.is_none(), now)),
+        // When the library is loaded there is nobody to say it to, and a worker may be in a place from where it cannot see
+        // the file that it writes. Else it is worth a line, once.
+        Err(trouble) if create && family.is_none() => {
+            log::warn_once(&SAID, format_args!("no counters in {}: {trouble}", path.display()));
+        }
         Err(_) => {}
     }
 }
 
-/// Founds a family that publishes in `mapping`.
-fn found(mapping: Mapping, now: u64) {
+/// Founds a family that publishes in that file. `first`: what this process has counted is not published yet.
+fn found(file: &file::Opened, first: bool, now: u64) {
     let mut token = [0; 8];
+    let Ok(mapping) = file.map() else { return };
     let Some(page) = sys::shared_page::<Family>().filter(|_| random::fill(&mut token)) else { return };
     // SAFETY: a page of ours, zeroed, which is what a family begins as; it is never unmapped.
     let family = unsafe { page.as_ref() };
     family.token.store(u64::from_ne_bytes(token).max(1), Relaxed);
     family.began.store(now, Relaxed);
-    family.boot.store(sys::as_a_guest(sys::boot_id), Relaxed);
+    family.boot.store(sys::boot_id(), Relaxed);
+    for (place, number) in family.file.iter().zip(file.id) {
+        place.store(number, Relaxed);
+    }
     // What was counted before there was a file.
-    for (counter, value) in super::snapshot().into_iter().enumerate() {
+    for (counter, value) in super::snapshot().into_iter().enumerate().filter(|_| first) {
         if !GAUGES.iter().any(|gauge| *gauge as usize == counter) {
             family.live[counter].store(value, Relaxed);
         }
     }
+    let before = FAMILY.load(SeqCst);
+    if let Some(before) = self::family() {
+        // A file that was removed, and another in its place: it begins at zero, but not without a chain.
+        let both = family.chain.iter().zip(&before.chain);
+        let both = both.chain([(&family.epoch, &before.epoch), (&family.refusal, &before.refusal)]);
+        both.for_each(|(new, old)| new.store(old.load(Relaxed), Relaxed));
+    }
     family.mapped.store(mapping.start() as u64, Relaxed);
+    PLACE.store(0, Relaxed);
     // If another thread was faster, a page is wasted.
-    let _ = FAMILY.compare_exchange(ptr::null_mut(), page.as_ptr(), SeqCst, SeqCst);
+    let _ = FAMILY.compare_exchange(before, page.as_ptr(), SeqCst, SeqCst);
 }
 
 fn family() -> Option<&'static Family> {

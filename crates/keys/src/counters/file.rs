@@ -139,7 +139,7 @@ pub enum Trouble {
     NotAFile,
     /// It belongs to that user, who is neither root nor us.
     Owner(u32),
-    /// It is empty or cut off: whoever publishes there next makes it whole.
+    /// It is empty or cut off: the next server that is started or reloaded makes it whole.
     CutOff,
     /// It does not begin as a stats file does.
     NotStats,
@@ -155,7 +155,7 @@ impl fmt::Display for Trouble {
             Self::Io(error) => error.fmt(f),
             Self::NotAFile => f.write_str("not a regular file with one name"),
             Self::Owner(uid) => write!(f, "belongs to uid {uid}: chown it, or name another path"),
-            Self::CutOff => f.write_str("empty or cut off; whoever publishes there next makes it whole"),
+            Self::CutOff => f.write_str("empty or cut off: the next server that is started or reloaded makes it whole"),
             Self::NotStats => f.write_str("not a stats file of ticketshim: name another path"),
             Self::Version(version) => {
                 write!(f, "has version {version}, which this ticketshim does not know: remove it when no server runs")
@@ -195,8 +195,27 @@ pub fn read(path: &Path) -> Result<Published, Trouble> {
     Ok(found)
 }
 
-/// Opens the file to publish in, makes it if `create` says so, brings it in order, and maps it.
-pub(super) fn open(path: &Path, create: bool, now: u64) -> Result<Mapping, Trouble> {
+/// A file to publish in.
+pub(super) struct Opened {
+    file: File,
+    /// Device and inode.
+    pub(super) id: [u64; 2],
+}
+
+impl Opened {
+    pub(super) fn map(&self) -> std::io::Result<Mapping> {
+        self.file.map_shared(LEN)
+    }
+}
+
+/// Device and inode of the file at `path` if it is long enough for what is in it.
+pub(super) fn is_whole(path: &Path) -> Option<[u64; 2]> {
+    let stat = sys::lstat(path).ok()?;
+    (stat.st_size >= LEN as libc::off_t).then_some([stat.st_dev, stat.st_ino])
+}
+
+/// Opens the file to publish in, makes it if `create` says so, and brings it in order.
+pub(super) fn open(path: &Path, create: bool, now: u64) -> Result<Opened, Trouble> {
     let flags = libc::O_RDWR | libc::O_NONBLOCK | libc::O_NOFOLLOW | if create { libc::O_CREAT } else { 0 };
     let file = File::open_with(path, flags, 0o644)?;
     let stat = file.stat().ok_or(Trouble::NotAFile)?;
@@ -220,7 +239,7 @@ pub(super) fn open(path: &Path, create: bool, now: u64) -> Result<Mapping, Troub
     let put_in_order = if locked { put_in_order(&file, now) } else { Ok(()) };
     file.unlock();
     put_in_order?;
-    Ok(file.map_shared(LEN)?)
+    Ok(Opened { file, id: [stat.st_dev, stat.st_ino] })
 }
 
 fn put_in_order(file: &File, now: u64) -> Result<(), Trouble> {
