@@ -28,7 +28,7 @@ demo: deps build ## see it work: stunnel and openssl s_server, with and without 
 	@scripts/demo
 
 .PHONY: check
-check: deps build lint check-core check-c check-sharing check-binding check-valgrind check-versions-fast check-install check-docs deb ## everything that must hold (about ten minutes)
+check: deps build lint check-core check-c check-sharing check-binding check-hostile-fast check-valgrind check-versions-fast check-install check-docs deb ## everything that must hold (about ten minutes)
 
 .PHONY: check-fast
 check-fast: deps build check-core check-c ## the core's tests and the C suite (about two minutes)

@@ -69,7 +69,8 @@ pub fn read(what: &OsStr) -> Result<Given, String> {
     parse(&bytes).ok_or_else(unknown)
 }
 
-fn parse(bytes: &[u8]) -> Option<Given> {
+/// What the bytes hold.
+pub fn parse(bytes: &[u8]) -> Option<Given> {
     let whole = |der: Vec<u8>| {
         let der = Zeroizing::new(der);
         Session::parse(&der).is_some().then_some(Given::Session(der))
