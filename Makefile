@@ -60,6 +60,10 @@ check-valgrind: build fault-build ## the C suite under valgrind: no leak, no inv
 check-docs: ## that the documents say what is so
 	scripts/check-docs
 
+.PHONY: readme-tables
+readme-tables: ## write the tables of README.md that come from docs/servers.md and docs/performance.md
+	scripts/readme-tables
+
 .PHONY: fault-build
 fault-build: ## the library with places that fail on demand, for tests only
 	$(CARGO) build --locked --features fault-injection --target-dir target/fault

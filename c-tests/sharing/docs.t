@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# docs/operators.md and the examples beside it: what they say to type exists, and works.
+# The documents and the examples beside them: what they say to type exists, and works.
 . "$(dirname "$0")/lib.sh"
 docs=$root/docs
 
@@ -7,7 +7,8 @@ docs=$root/docs
 
 # Lines in which the command is run, wherever they are; comments and what comes after a pipe taken off.
 mentioned() {
-    grep -ohE '\bticketshim (run|doctor|state|stats|inspect)\b[^`|#]*' "$docs/operators.md" "$docs"/systemd/* "$docs"/kubernetes/* | sort -u
+    grep -ohE '\bticketshim (run|doctor|state|stats|inspect)\b[^`|#]*' "$root"/*.md "$docs"/*.md "$docs"/systemd/* "$docs"/operators/* \
+        "$docs"/kubernetes/* "$docs"/man/* | sed 's/\\-/-/g' | sort -u
 }
 helps=$work/helps
 mkdir "$helps"
@@ -27,6 +28,66 @@ while read -r _ first second rest; do
 done < <(mentioned)
 is $unknown 0 "every command and option that the documents name exists"
 [ $seen -ge 8 ]; ok $? "… $seen options were looked at"
+
+# ---- README: the same server, started in the two ways that it shows -----------------------------------
+
+# client VERSION OPTION…: "New" or "Reused".
+client() {
+    printf 'GET / HTTP/1.0\r\n\r\n' | timeout 10 openssl s_client -connect "127.0.0.1:$port" -servername www.example -ign_eof "-tls$1" "${@:2}" 2>/dev/null |
+        sed -n 's/^\(New\|Reused\), .*/\1/p' | head -1
+}
+ways=0
+while IFS= read -r line; do
+    free_port
+    line=${line//nginx/openssl s_server -quiet -www -accept 127.0.0.1:$port -cert $work/cert.pem -key $work/key.pem}
+    line=${line//\/usr\/local\/lib\/libticketshim.so/$lib}
+    line=${line//\/var\/lib\/ticketshim\/state/$work/readme}
+    line=${line/#ticketshim /$command }
+    eval "exec env TICKETSHIM_STATS=$work/readme.stats $line" <>/dev/zero >"$work/readme.err" 2>&1 &
+    pid=$!
+    started+=("$pid")
+    for ((i = 0; i < 200; i++)); do (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break; sleep 0.05; done
+    for v in 1_2 1_3; do
+        if [ $ways -eq 0 ]; then is "$(client $v -sess_out "$work/readme.$v")" New "README's first way to start a server: a ticket, TLS $v"
+        else is "$(client $v -sess_in "$work/readme.$v")" Reused "README's second way: the ticket opens, TLS $v"; fi
+    done
+    kill "$pid"
+    wait "$pid" 2>/dev/null
+    ways=$((ways + 1))
+done < <(sed -n '/^```sh/,/^```/p' "$root/README.md" | grep ' nginx$')
+is $ways 2 "README's ways to start a server were run"
+is "$(published readme sealed), $(published readme opened)" "4, 2" "… and the core sealed and opened"
+
+# ---- the C guide -----------------------------------------------------------------------------------
+
+# Its lines that compile, with the example for server.c.
+cp "$root/c-tests/examples/appdata.c" "$work/server.c"
+ln -sf libticketshim.so "$work/libticketshim.so.0"
+lines=0
+while IFS= read -r line; do
+    case $line in *pkg-config*) continue ;; esac # what scripts/check-install does
+    (cd "$work" && CPATH=$root/include LIBRARY_PATH=$work eval "$line") >"$work/out" 2>&1
+    is $? 0 "compiles as it is written: $line"
+    rm -f "$work/guide.stats"
+    preload=
+    case $line in *-lticketshim*) ;; *) preload=$lib ;; esac
+    LD_LIBRARY_PATH=$work LD_PRELOAD=$preload TICKETSHIM_STATS=$work/guide.stats "$work/a.out" >"$work/out" 2>&1
+    is "$?, $(published guide opened)" "0, 2" "… and the core has opened its tickets"
+    lines=$((lines + 1))
+done < <(grep -ohE '(^|`)cc server\.c [^`]*' "$docs/c-guide.md" | tr -d '`')
+is $lines 2 "… all lines but the one with pkg-config"
+
+# Its complete programs.
+programs=0
+while IFS= read -r -d '' program; do
+    printf '%s' "$program" >"$work/program.c"
+    cc -std=c99 -Wall -Wextra -Wpedantic -Werror -I"$root/include" -o "$work/program" "$work/program.c" -lssl -lcrypto -ldl >"$work/out" 2>&1
+    is "$?, $(cat "$work/out")" "0, " "a program of the C guide compiles"
+    is "$("$work/program")" "tickets are libssl's" "… runs without the library"
+    is "$(LD_PRELOAD=$lib "$work/program")" "contexts attached: 1, tickets sealed: 0" "… and finds it when it is there"
+    programs=$((programs + 1))
+done < <(awk '/^```c$/ { text = ""; inside = 1; next } /^```$/ { if (inside && text ~ /int main/) printf "%s%c", text, 0; inside = 0 } inside { text = text $0 "\n" }' "$docs/c-guide.md")
+is $programs 1 "all complete programs were run"
 
 # ---- the fleet, as it is written ---------------------------------------------------------------
 
