@@ -1,10 +1,12 @@
 //! What every mechanism has in common: the two ways of the ticket key callback, and the cipher's two calls, on the
-//! pointers that libssl and libcrypto hand us. How a MAC and a cipher context are set up is the mechanism's own.
+//! pointers that libssl and libcrypto hand us; and that there is one cipher. How that is made, and how a MAC and a
+//! cipher context are set up, is the mechanism's own.
 
 use std::ffi::c_uchar;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::{ptr, slice};
 
-use openssl_sys::{SSL, TLS1_3_VERSION};
+use openssl_sys::{EVP_CIPHER, SSL, TLS1_3_VERSION};
 use ticketshim_core::format::{KEY_NAME_LEN, KeyName, SALT_LEN, Salt, TAG_LEN};
 use ticketshim_keys::counters::{Counter, add};
 
@@ -95,6 +97,22 @@ fn fail<T>(answer: T) -> T {
 unsafe fn is_tls13(ssl: *mut SSL) -> bool {
     // SAFETY: the caller's promise.
     unsafe { protocol(ssl) }.version == TLS1_3_VERSION as u16
+}
+
+/// The process's cipher: what `make` gave the first time that it was not null. A failure leaves nothing on the error
+/// queue, because the program's own call succeeds all the same; the next context tries again.
+pub(super) fn cipher(make: fn() -> *mut EVP_CIPHER) -> *const EVP_CIPHER {
+    static CIPHER: AtomicPtr<EVP_CIPHER> = AtomicPtr::new(ptr::null_mut());
+    let known = CIPHER.load(Ordering::Acquire);
+    if !known.is_null() {
+        return known;
+    }
+    let made = quietly(make);
+    match CIPHER.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => made,
+        // Another thread was faster: its cipher is as good, and ours stays unused.
+        Err(other) => other,
+    }
 }
 
 /// The cipher's update: libssl's one call with all the bytes. Gives how many bytes were written, or `None`, which is

@@ -5,7 +5,6 @@
 
 use std::ffi::{CStr, c_int, c_uchar, c_ulong, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use openssl_sys::{
     ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new, EVP_CipherInit_ex, EVP_sha256,
@@ -15,7 +14,6 @@ use ticketshim_core::format::{HEADER_LEN, SALT_LEN, TAG_LEN};
 
 use super::callback;
 use super::context::Door;
-use super::errors::quietly;
 use super::ffi::{AnyFn, ERR_LIB_SSL, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB, chars};
 use super::guard::{guard, maybe_fail};
 use super::memory::try_box;
@@ -114,27 +112,14 @@ unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
     true
 }
 
-/// Our cipher: made once. Null if that failed, or if this libcrypto takes no cipher of others (FIPS mode in some
+/// Our cipher. Null if it could not be made, or if this libcrypto takes no cipher of others (FIPS mode in some
 /// distributions).
 fn cipher() -> *const EVP_CIPHER {
-    static CIPHER: AtomicPtr<EVP_CIPHER> = AtomicPtr::new(ptr::null_mut());
-    let known = CIPHER.load(Ordering::Acquire);
-    if !known.is_null() {
-        return known;
-    }
-    let made = quietly(make);
-    match CIPHER.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => made,
-        // Another thread was faster: its cipher is as good, and ours stays unused.
-        Err(other) => other,
-    }
+    callback::cipher(make)
 }
 
 /// EVP_CIPHER_meth_new(3): block size 16 makes libcrypto ask for no check of overlaps, and IV length 16 is the salt.
 fn make() -> *mut EVP_CIPHER {
-    if maybe_fail("provider") {
-        return ptr::null_mut();
-    }
     // SAFETY: always allowed. Lives as long as the process: contexts may be freed after any destructor of ours.
     let made = unsafe { EVP_CIPHER_meth_new(NID_UNDEF, TAG_LEN as c_int, 32) };
     if made.is_null() {
@@ -153,7 +138,8 @@ fn make() -> *mut EVP_CIPHER {
     let probe = unsafe { EVP_CIPHER_CTX_new() };
     // SAFETY: a new context (checked) and the method; no key and no IV, as in set_job.
     let usable = !probe.is_null()
-        && unsafe { EVP_CipherInit_ex(probe, made, ptr::null_mut(), ptr::null(), ptr::null(), 1) } == 1;
+        && unsafe { EVP_CipherInit_ex(probe, made, ptr::null_mut(), ptr::null(), ptr::null(), 1) } == 1
+        && !maybe_fail("provider");
     // SAFETY: null or made above.
     unsafe { EVP_CIPHER_CTX_free(probe) };
     if complete && usable {

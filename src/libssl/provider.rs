@@ -6,11 +6,11 @@
 
 use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use openssl_sys::{
     ERR_new, ERR_set_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_fetch, EVP_MAC_CTX, EVP_MAC_CTX_set_params,
-    OSSL_LIB_CTX, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER_load, OpenSSL_version_num, SSL, SSL_CTX, SSL_METHOD,
+    OSSL_LIB_CTX, OSSL_LIB_CTX_free, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER_load, OSSL_PROVIDER_unload,
+    OpenSSL_version_num, SSL, SSL_CTX, SSL_METHOD,
 };
 use ticketshim_core::format::{SALT_LEN, TAG_LEN};
 
@@ -135,40 +135,36 @@ unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
     unsafe { EVP_CipherInit_ex2(ctx, cipher(), ptr::null(), ptr::null(), enc, params.as_ptr()) == 1 }
 }
 
-/// Our cipher: fetched once from a provider that is added to a library context of our own. Null if that failed.
+/// Our cipher. Null if it could not be fetched.
 fn cipher() -> *const EVP_CIPHER {
-    static CIPHER: AtomicPtr<EVP_CIPHER> = AtomicPtr::new(ptr::null_mut());
-    let known = CIPHER.load(Ordering::Acquire);
-    if !known.is_null() {
-        return known;
-    }
-    let fetched = fetch();
-    match CIPHER.compare_exchange(ptr::null_mut(), fetched, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => fetched,
-        // Another thread was faster: its cipher is as good, and ours stays unused with its library context.
-        Err(other) => other,
-    }
+    callback::cipher(fetch)
 }
 
+/// Our cipher, from a provider that is added to a library context of our own.
 fn fetch() -> *mut EVP_CIPHER {
-    if maybe_fail("provider") {
-        return ptr::null_mut();
-    }
     // SAFETY: always allowed. Lives as long as the process: contexts may be freed after any destructor of ours.
     let own: *mut OSSL_LIB_CTX = unsafe { OSSL_LIB_CTX_new() };
     if own.is_null() {
         return ptr::null_mut();
     }
     // SAFETY: a new library context, a constant name, and an init function of the right type.
-    if unsafe { OSSL_PROVIDER_add_builtin(own, chars(PROVIDER), Some(init_provider)) } != 1 {
-        return ptr::null_mut();
-    }
+    let known = unsafe { OSSL_PROVIDER_add_builtin(own, chars(PROVIDER), Some(init_provider)) } == 1;
     // SAFETY: as above.
-    if unsafe { OSSL_PROVIDER_load(own, chars(PROVIDER)) }.is_null() {
-        return ptr::null_mut();
+    let provider = if known { unsafe { OSSL_PROVIDER_load(own, chars(PROVIDER)) } } else { ptr::null_mut() };
+    if !provider.is_null() {
+        let name = if maybe_fail("provider") { c"not-there" } else { CIPHER_NAME };
+        // SAFETY: as above.
+        let cipher = unsafe { EVP_CIPHER_fetch(own, chars(name), ptr::null()) };
+        if !cipher.is_null() {
+            return cipher;
+        }
+        // Each new context tries again, so what is of no use must not stay.
+        // SAFETY: loaded above.
+        unsafe { OSSL_PROVIDER_unload(provider) };
     }
-    // SAFETY: as above.
-    unsafe { EVP_CIPHER_fetch(own, chars(CIPHER_NAME), ptr::null()) }
+    // SAFETY: made above, and nothing of it is left.
+    unsafe { OSSL_LIB_CTX_free(own) };
+    ptr::null_mut()
 }
 
 const PROVIDER: &CStr = c"ticketshim";
