@@ -1,7 +1,7 @@
 # Every OpenSSL that carries the API: versions/ and docs/openssl-versions.md.
 
 .PHONY: check-versions
-check-versions: ## all suites on OpenSSL 1.1.1, 3.0, 3.5, 4.0 and the system's; writes the matrix in docs/ (long)
+check-versions: deps ## all suites on OpenSSL 1.1.1, 3.0, 3.5, 4.0 and the system's; writes the matrix in docs/ (long)
 	versions/check --write
 
 .PHONY: check-versions-fast
