@@ -10,7 +10,7 @@ deps-servers: ## install the real servers and clients that `make check-servers` 
 	@scripts/install $(SERVER_PACKAGES)
 
 .PHONY: check-servers
-check-servers: deps-servers build ## real servers, with and without the shim (about ten minutes)
+check-servers: deps-servers build ## real servers, with and without the shim (about fifteen minutes)
 	python3 rig/main.py $(SERVERS)
 
 .PHONY: servers-table

@@ -1,6 +1,7 @@
 """Clients. Each connects once, or once and again with the session it was given, and tells from its own output whether
 the server resumed."""
 
+import ftplib
 import os
 import re
 import shutil
@@ -78,8 +79,8 @@ def end_client(client):
         client.wait()
 
 
-def python(server, version, count):
-    """`count` connections with Python's ssl, each with the session of the first."""
+def client_context(version):
+    """Of Python's ssl."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -87,6 +88,12 @@ def python(server, version, count):
     context.set_ciphers("DEFAULT")
     only = {"1_2": ssl.TLSVersion.TLSv1_2, "1_3": ssl.TLSVersion.TLSv1_3}[version]
     context.minimum_version = context.maximum_version = only
+    return context
+
+
+def python(server, version, count):
+    """`count` connections with Python's ssl, each with the session of the first."""
+    context = client_context(version)
     first, results = None, []
     for _ in range(count + 1):
         try:
@@ -161,6 +168,61 @@ def go(server, version, count, binary):
     results = [Result(True, word == "reused") for word in words[1:]]
     missing = count - len(results)
     return results + [Result(False, why=done.stderr.decode()[-200:])] * missing
+
+
+def rustls(server, version, count, binary):
+    """The client in rustls/src/main.rs, which is spoken to as the one in Go is."""
+    return go(server, version, count, binary)
+
+
+def rustls_binary(root):
+    """Builds the client on rustls; None if there is no Rust."""
+    if not shutil.which("cargo"):
+        return None
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "rustls")
+    target = os.path.join(root, "target", "rig")
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", target]
+    subprocess.run(command, cwd=here, check=True, timeout=900)
+    return os.path.join(target, "release", "rustls-client")
+
+
+class FtpTls(ftplib.FTP_TLS):
+    """Gives its data connections the session of the control connection, as servers demand that want to know whether it
+    is the same client."""
+
+    offers_session = True
+
+    def ntransfercmd(self, cmd, rest=None):
+        raw, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        session_ = self.sock.session if self.offers_session else None
+        tls = self.context.wrap_socket(raw, server_hostname=NAME, session=session_)
+        self.was_reused = tls.session_reused
+        return tls, size
+
+
+def ftp_data(server, version, count):
+    """One FTP login, and `count` listings, each on a data connection of its own; at last one without the session, which the
+    server must refuse."""
+    client = FtpTls(context=client_context(version))
+    results = []
+    try:
+        client.connect("127.0.0.1", server.port, TIMEOUT)
+        client.login("anonymous", "rig@rig.test")
+        client.prot_p()
+        for _ in range(count):
+            names = client.nlst()
+            results.append(Result(names == ["listed"], client.was_reused, f"listed {names}"))
+        client.offers_session = False
+        try:
+            client.nlst()
+            results.append(Result(False, why="a data connection without the session was not refused"))
+        except (OSError, EOFError, ftplib.Error):
+            pass
+    except (OSError, EOFError, ftplib.Error) as error:
+        results += [Result(False, why=str(error))] * (count - len(results))
+    finally:
+        client.close()
+    return results
 
 
 def go_binary(directory):

@@ -12,6 +12,7 @@ class Row:
         self.kind, self.version = kind, version
         self.name = kind.name
         self.cells, self.tickets, self.others, self.counters = {}, {}, {}, {}
+        self.doctor = self.inspected = None
         self.broken, self.problems = [], []
 
     def version_text(self):
@@ -28,11 +29,13 @@ class Row:
         for letter, cell in shim.items():
             self.check(letter, stock.get(letter), cell)
         self.check_counters(self.counters["shim"])
+        self.check_command()
         for client, cell in self.others.get("shim", {}).items():
             beside = self.others["stock"].get(client)
             # curl switches TLS 1.2 tickets off, and has only the luck of session caches.
             by_ticket = not (client == "curl" and self.version == "1_2")
-            if cell.failures and not beside.failures or by_ticket and cell.hits < beside.hits:
+            least = beside.hits if self.kind.own_keys else cell.tries
+            if cell.failures and not beside.failures or by_ticket and cell.hits < least:
                 self.problems.append(f"{client}: {cell}, stock {beside}: {cell.failures[-1:]}")
 
     def check(self, letter, stock, shim):
@@ -64,6 +67,19 @@ class Row:
         elif self.version == "1_3" and opened != hits or self.version == "1_2" and not 0 < opened <= hits:
             # In TLS 1.2 a session cache may have been faster.
             self.problems.append(f"clients saw {hits} resumptions, the shim {opened}")
+
+    def check_command(self):
+        """What `doctor` and `inspect` say of it."""
+        expected = "will-not" if self.kind.own_keys else "helped"
+        if self.doctor["outcome"] != expected:
+            self.problems.append(f"doctor: {self.doctor['outcome']}, {expected} expected: {self.doctor['verdict']}")
+        contexts = self.doctor["contexts"]
+        if not self.kind.own_keys and not contexts["attached"]:
+            self.problems.append("doctor: no context is attached")
+        if self.kind.door and not any(door.startswith(self.kind.door) for door in contexts["doors"]):
+            self.problems.append(f"doctor: not detached by {self.kind.door}: {contexts['doors']}")
+        if self.tickets["shim"] and self.inspected["opened"] == self.kind.own_keys:
+            self.problems.append(f"inspect: {self.inspected['verdict']}")
 
     def __str__(self):
         def line(way):

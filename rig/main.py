@@ -11,6 +11,8 @@ are free, ends what it started and nothing else, and stops by itself.
 """
 
 import argparse
+import functools
+import json
 import os
 import pwd
 import shutil
@@ -102,6 +104,7 @@ class Rig:
         pki.make(self.certificates)
         self.backend = start_backend()
         self.go = None if arguments.no_clients else clients.go_binary(directory)
+        self.rustls = None if arguments.no_clients else clients.rustls_binary(ROOT)
         self.count = 0
 
     def run(self, kinds):
@@ -126,6 +129,7 @@ class Rig:
                 instance = self.instance(kind, way, "s_client")
                 row.cells[way], row.tickets[way] = scenarios.run_version(instance, version)
                 row.counters[way] = instance.counted(self.arguments.command)
+                row.doctor, row.inspected = instance.doctor or row.doctor, instance.inspected or row.inspected
                 if not self.arguments.no_clients:
                     row.others[way] = self.other_clients(kind, version, way)
             except Failed as why:
@@ -134,14 +138,18 @@ class Rig:
         return row
 
     def other_clients(self, kind, version, way):
-        ways = {"python": clients.python, "curl": clients.curl, "gnutls-cli": clients.gnutls_cli}
-        if self.go:
-            ways["go"] = lambda server, version, count: clients.go(server, version, count, self.go)
+        ways = {"python": clients.python, "ftp data": clients.ftp_data}
+        for name, connect in (("curl", clients.curl), ("gnutls-cli", clients.gnutls_cli)):
+            if shutil.which(name):
+                ways[name] = connect
+        for name, connect, binary in (("go", clients.go, self.go), ("rustls", clients.rustls, self.rustls)):
+            if binary:
+                ways[name] = functools.partial(connect, binary=binary)
         found = {}
         server, _ = self.instance(kind, way, "clients").started()
         try:
             for name in kind.clients:
-                if name in ways and (name == "go" or name == "python" or shutil.which(name)):
+                if name in ways:
                     cell = scenarios.Cell()
                     for result in ways[name](server, version, scenarios.SMALL):
                         cell.add(result)
@@ -158,6 +166,7 @@ class Rig:
             give(directory, kind.user)
         instance = scenarios.Instance(kind, directory, self.make, self.wrap if way == "shim" else lambda command, *_: command)
         instance.own = lambda path: give(path, kind.user) if kind.user else None
+        instance.ask = self.ask if way == "shim" else lambda *_: None
         return instance
 
     def make(self, kind, directory, port=None):
@@ -166,6 +175,10 @@ class Rig:
             for path in [directory, *(os.path.join(directory, name) for name in os.listdir(directory))]:
                 give(path, kind.user)
         return server
+
+    def ask(self, *arguments):
+        """What the command `ticketshim` says in JSON."""
+        return json.loads(proc.output(self.arguments.command, *arguments))
 
     def wrap(self, command, state, stats, options):
         settings = ["--state", state, "--stats", stats, "--log", "info", *options]

@@ -48,6 +48,9 @@ class Mosquitto(Server):
     def command(self):
         return ["mosquitto", "-c", self.path("mosquitto.conf")]
 
+    def inspect_options(self):
+        return ("--sid-ctx", f"text:mosquitto-{self.port}")
+
     def reload(self):
         os.kill(self.process.pid, signal.SIGHUP)
         time.sleep(1)
@@ -59,7 +62,7 @@ class Redis(Server):
     program = "redis-server"
     request = b"PING\r\n"
     expect = b"+PONG"
-    clients = ("python", "go")
+    clients = ("python", "go", "rustls")
     has_reload = True
 
     def configure(self):
@@ -181,18 +184,23 @@ class Proftpd(Server):
     s_client_options = ("-starttls", "ftp", "-crlf")
     request = b"FEAT\n"
     expect = b"211 "
-    clients = ()
+    # Anonymous logins change the root directory.
+    clients = ("ftp data",) if is_root() else ()
 
     def configure(self):
+        os.makedirs(self.path("ftp"), exist_ok=True)
+        self.write("ftp/listed", "ok\n")
         self.write(
             "proftpd.conf",
             "ModulePath /usr/lib/proftpd\nLoadModule mod_tls.c\n"
             f"ServerName rig.test\nServerType standalone\nPort {self.port}\nDefaultAddress 127.0.0.1\nUseReverseDNS off\n"
             f"UseIPv6 off\nPidFile {self.path('pid')}\nScoreboardFile {self.path('scoreboard')}\nSystemLog {self.path('system.log')}\n"
             f"AuthOrder mod_auth_unix.c\n{'User proftpd' if is_root() else ''}\n{'Group nogroup' if is_root() else ''}\n"
-            f"TLSEngine on\nTLSLog {self.path('tls.log')}\nTLSProtocol TLSv1.2 TLSv1.3\nTLSOptions NoSessionReuseRequired\n"
+            f"TLSEngine on\nTLSLog {self.path('tls.log')}\nTLSProtocol TLSv1.2 TLSv1.3\n"
             f"TLSRSACertificateFile {self.path('server.crt')}\nTLSRSACertificateKeyFile {self.path('server.key')}\n"
-            f"TLSECCertificateFile {self.path('server.crt')}\nTLSECCertificateKeyFile {self.path('server.key')}\nTLSVerifyClient off\n",
+            f"TLSECCertificateFile {self.path('server.crt')}\nTLSECCertificateKeyFile {self.path('server.key')}\nTLSVerifyClient off\n"
+            f"<Anonymous {self.path('ftp')}>\nUser nobody\nGroup nogroup\nUserAlias anonymous nobody\n"
+            "RequireValidShell off\nUseFtpUsers off\n</Anonymous>\n",
         )
         # The certificate has an elliptic curve's key.
         with open(self.path("proftpd.conf"), encoding="ascii") as file:

@@ -41,6 +41,7 @@ class Instance:
         self.kind = kind
         self.state = os.path.join(directory, "state")
         self.stats = os.path.join(directory, "stats")
+        self.doctor = self.inspected = None
 
     def started(self, which="first", port=None):
         server = self.make(self.kind, os.path.join(self.directory, which), port)
@@ -70,8 +71,10 @@ def run_version(instance, version):
         first = clients.s_client(server, version, sess_out=ticket)
         if not first.ok:
             raise Failed(f"{server.name}: the first connection failed: {first.why}")
+        instance.doctor = instance.ask("doctor", "--json", str(server.main_pid()))
         has_ticket = session.has_ticket(ticket)
         if has_ticket:
+            instance.inspected = instance.ask("inspect", "--json", "--state", state, *server.inspect_options(), ticket)
             cells["a"] = one_after_the_other(server, version, instance.directory)
             cells["b"] = repeat(server, version, ticket, MANY)
             cells["f"] = damaged(server, version, ticket)

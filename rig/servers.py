@@ -21,11 +21,12 @@ class Server:
     packages = ()  # whose versions the table shows
     program = ""
     own_keys = False  # it brings its own ticket keys, or gives no tickets: the shim must change nothing
+    door = None  # the function that it brings them by
     shim_options = ()  # further options of `ticketshim run`
     request = HTTP_REQUEST
     expect = b"HTTP/1."
     s_client_options = ()
-    clients = ("python", "curl", "gnutls-cli", "go")
+    clients = ("python", "curl", "gnutls-cli", "go", "rustls")
     versions = ("1_2", "1_3")
     ticket_wait = 1.5  # seconds that a client waits for a ticket in vain
     has_reload = False
@@ -53,6 +54,10 @@ class Server:
 
     def reload(self):
         """Takes up a renewed certificate. Only with `has_reload`."""
+
+    def inspect_options(self):
+        """What `ticketshim inspect` does not find out by itself."""
+        return ()
 
     def setup_user(self):
         """Gives files to `user`."""

@@ -92,6 +92,7 @@ class NginxCache(Nginx):
 class NginxOwnKey(Nginx):
     name = "nginx, own `ssl_session_ticket_key`"
     own_keys = True
+    door = "SSL_CTX_callback_ctrl"
     workers = 4
     notes = {}
     expected = {}
@@ -216,6 +217,7 @@ class Haproxy(Server):
 class HaproxyOwnKeys(Haproxy):
     name = "HAProxy, own `tls-ticket-keys`"
     own_keys = True
+    door = "SSL_CTX_"
 
     def configure(self):
         keys = [base64.b64encode(bytes([n] * 3 + list(range(45)))).decode() for n in (1, 2, 3)]
@@ -227,6 +229,7 @@ class HaproxyOwnKeys(Haproxy):
 class HaproxyEnforced(HaproxyOwnKeys):
     name = "HAProxy, own keys, `--mode enforce`"
     own_keys = False
+    door = None
     shim_options = ("--mode", "enforce")
 
 
@@ -247,6 +250,9 @@ class Stunnel(Server):
     def command(self):
         return ["stunnel4", self.path("stunnel.conf")]
 
+    def inspect_options(self):
+        return ("--sid-ctx", "text:rig")
+
     def reload(self):
         os.kill(self.process.pid, signal.SIGHUP)
         time.sleep(1)
@@ -257,6 +263,7 @@ class Lighttpd(Server):
     packages = ("lighttpd", "lighttpd-mod-openssl")
     program = "lighttpd"
     own_keys = True  # mod_openssl rotates keys of its own (ssl.stek-file, or in memory)
+    door = "SSL_CTX_"
 
     def configure(self):
         os.makedirs(self.path("htdocs"), exist_ok=True)
@@ -277,6 +284,7 @@ class Lighttpd(Server):
 class LighttpdEnforced(Lighttpd):
     name = "lighttpd, `--mode enforce`"
     own_keys = False
+    door = None
     shim_options = ("--mode", "enforce")
 
 

@@ -29,6 +29,8 @@ pub struct Counted {
     pub detached: u64,
     /// By which functions.
     pub doors: Vec<&'static str>,
+    /// Tickets that the core has sealed.
+    pub sealed: u64,
 }
 
 /// Shows what the process and those it came from have counted; `None` if they publish nothing.
@@ -90,7 +92,7 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
             sum(Counter::Failures)
         ));
     }
-    Some(Counted { attached, detached, doors: doors.into_iter().map(|(name, _)| name).collect() })
+    Some(Counted { attached, detached, doors: doors.into_iter().map(|(name, _)| name).collect(), sealed })
 }
 
 /// The families that the process may belong to.

@@ -68,22 +68,24 @@ fn look(report: &mut Report, process: &Process) -> (Outcome, String) {
 
 /// What has happened counts for more than what can be expected.
 fn by_counters(process: &Process, counted: Option<&Counted>, enforced: bool, verdict: String) -> (Outcome, String) {
-    match counted {
-        Some(Counted { attached: 1.., .. }) => {
-            (Outcome::Helped, format!("{verdict}, which seals and opens its tickets"))
+    let (attached, sealed) = counted.map_or((0, 0), |counted| (counted.attached, counted.sealed));
+    if attached > 0 && sealed > 0 {
+        return (Outcome::Helped, format!("{verdict}, which seals and opens its tickets"));
+    }
+    if let Some(Counted { attached: 0, detached: 1.., doors, .. }) = counted {
+        let doors = doors.join(" and ");
+        let verdict = format!(
+            "its program brings ticket keys of its own, by {doors}, and they win: configure them away, or --mode enforce \
+             overrules them"
+        );
+        return (Outcome::WillNot, verdict);
+    }
+    match known::obstacle(&file_name(&process.program), enforced) {
+        Some(obstacle) => (Outcome::WillNot, obstacle.to_owned()),
+        None if attached > 0 => {
+            (Outcome::Helped, format!("{verdict}, which is to seal its tickets; so far it gave none"))
         }
-        Some(Counted { detached: 1.., doors, .. }) => {
-            let doors = doors.join(" and ");
-            let verdict = format!(
-                "its program brings ticket keys of its own, by {doors}, and they win: configure them away, or --mode \
-                 enforce overrules them"
-            );
-            (Outcome::WillNot, verdict)
-        }
-        _ => match known::obstacle(&file_name(&process.program), enforced) {
-            Some(obstacle) => (Outcome::WillNot, obstacle.to_owned()),
-            None => (Outcome::Helped, verdict),
-        },
+        None => (Outcome::Helped, verdict),
     }
 }
 
