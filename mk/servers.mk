@@ -11,6 +11,7 @@ deps-servers: ## install the real servers and clients that `make check-servers` 
 
 .PHONY: check-servers
 check-servers: deps-servers build ## real servers, with and without the shim (about fifteen minutes)
+	cd rig/rustls && $(CARGO) fmt --check && $(CARGO) clippy --quiet --locked --target-dir ../../target/rig -- -D warnings
 	python3 rig/main.py $(SERVERS)
 
 .PHONY: servers-table

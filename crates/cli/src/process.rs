@@ -21,6 +21,8 @@ pub struct Process {
     pub environment: HashMap<OsString, OsString>,
     /// The kernel told the loader not to trust the environment.
     pub is_secure: bool,
+    /// It has the same file systems as we have, if perhaps another root directory.
+    shares_mounts: bool,
 }
 
 /// A file that is mapped into a process.
@@ -54,13 +56,23 @@ impl Process {
             mapped: parse_maps(&fs::read(dir.join("maps"))?),
             environment: parse_environment(&fs::read(dir.join("environ"))?),
             is_secure: is_secure(&fs::read(dir.join("auxv"))?),
+            shares_mounts: mounts(&dir).is_some_and(|theirs| mounts(Path::new("/proc/self")) == Some(theirs)),
         })
     }
 
-    /// Where one of its files is for us: it may live in a container or a chroot.
+    /// Where one of its files is for us. In a container its names lead elsewhere than ours. A process that has changed its
+    /// root directory has its files from before: the kernel calls those as we do, and settings meant them so.
     pub fn outside(&self, path: &Path) -> PathBuf {
+        if self.shares_mounts && path.exists() {
+            return path.to_path_buf();
+        }
         let inside = path.strip_prefix("/").unwrap_or(path);
         PathBuf::from(format!("/proc/{}/root", self.pid)).join(inside)
+    }
+
+    /// The content of its program.
+    pub fn executable(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/exe", self.pid))
     }
 
     /// The content of a mapped file, also of one that was removed. Needs root for that.
@@ -113,6 +125,11 @@ pub fn descendants(of: u32) -> Vec<u32> {
     }
     found.sort_unstable();
     found
+}
+
+/// The mount namespace of the process with that directory.
+fn mounts(dir: &Path) -> Option<PathBuf> {
+    fs::read_link(dir.join("ns/mnt")).ok()
 }
 
 fn parent(pid: u32) -> Option<u32> {

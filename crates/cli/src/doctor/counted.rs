@@ -80,6 +80,16 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
         format_args!("{sealed} sealed, {opened} opened, {refused} refused (`ticketshim stats {}`)", process.pid),
         &json!({ "sealed": sealed, "opened": opened, "refused": refused }),
     );
+    // The server may have hidden its settings, and with them its state file.
+    for (chain, epoch) in families.iter().filter_map(|family| Some((family.chain?, family.epoch))) {
+        report.fact_as(
+            "keys in use",
+            format_args!(
+                "chain {chain}, epoch {epoch} (`ticketshim state show FILE` says of a file which chain it holds)"
+            ),
+            &json!({ "chain": chain.to_string(), "epoch": epoch }),
+        );
+    }
     for refusal in families.iter().filter_map(|family| family.refusal) {
         report.note(format_args!(
             "it does not use or write its state file: {}",

@@ -120,7 +120,7 @@ fn verdict(process: &Process, library: &Mapped, users: &[User], on: bool, state_
 /// Why it is not there.
 fn without_library(report: &mut Report, process: &Process, users: &[User]) -> (Outcome, String) {
     let name = file_name(&process.program);
-    let path = process.outside(&process.program);
+    let path = process.executable();
     let elf = Elf::read(&path).ok().flatten();
     if elf.as_ref().is_some_and(Elf::is_static) {
         return (Outcome::WillNot, format!("{name} is linked statically: use a build that links libssl dynamically"));
