@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
-use ticketshim_keys::counters;
+use ticketshim_keys::counters::{self, Counter};
 
 use super::{is_null, version};
 use crate::libssl::errors::raise;
@@ -73,44 +73,51 @@ pub unsafe extern "C" fn ticketshim_get_stats(stats: *mut ticketshim_stats, size
             return Api::Failed;
         }
         let all = counters::snapshot();
-        let known = all.get(..size_of::<ticketshim_stats>() / size_of::<u64>()).unwrap_or(&all);
+        let known = MEMBERS.map(|counter| all[counter as usize]);
         // SAFETY: the caller's promise: `size` writable bytes.
         unsafe { ptr::write_bytes(stats.cast::<c_void>().cast::<u8>(), 0, size) };
         let count = known.len().min(size / size_of::<u64>());
-        // SAFETY: as above, and no more than `size` bytes; the structure is a row of u64 in the counters' order,
-        // which `order_is_the_counters` holds it to.
+        // SAFETY: as above, and no more than `size` bytes; the structure is a row of u64 in the order of MEMBERS, which
+        // `members_are_named_after_their_counters` holds it to.
         unsafe { ptr::copy_nonoverlapping(known.as_ptr(), stats.cast::<u64>(), count) };
         Api::Done
     })
     .into()
 }
 
+/// What the members of [`ticketshim_stats`] count, in their order.
+const MEMBERS: [Counter; size_of::<ticketshim_stats>() / size_of::<u64>()] = [
+    Counter::Attached,
+    Counter::Detached,
+    Counter::Sealed,
+    Counter::Opened,
+    Counter::Renewed,
+    Counter::RefusedUnknownKey,
+    Counter::RefusedExpired,
+    Counter::RefusedBadMac,
+    Counter::RefusedBinding,
+    Counter::RefusedTooOld,
+    Counter::RefusedMalformed,
+    Counter::RefusedNoSidCtx,
+    Counter::Failures,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::mem::offset_of;
-    use ticketshim_keys::counters::Counter;
 
     #[test]
-    fn order_is_the_counters() {
-        let members = [
-            (offset_of!(ticketshim_stats, attached), Counter::Attached),
-            (offset_of!(ticketshim_stats, detached), Counter::Detached),
-            (offset_of!(ticketshim_stats, sealed), Counter::Sealed),
-            (offset_of!(ticketshim_stats, opened), Counter::Opened),
-            (offset_of!(ticketshim_stats, renewed), Counter::Renewed),
-            (offset_of!(ticketshim_stats, refused_unknown_key), Counter::RefusedUnknownKey),
-            (offset_of!(ticketshim_stats, refused_expired), Counter::RefusedExpired),
-            (offset_of!(ticketshim_stats, refused_bad_mac), Counter::RefusedBadMac),
-            (offset_of!(ticketshim_stats, refused_binding), Counter::RefusedBinding),
-            (offset_of!(ticketshim_stats, refused_too_old), Counter::RefusedTooOld),
-            (offset_of!(ticketshim_stats, refused_malformed), Counter::RefusedMalformed),
-            (offset_of!(ticketshim_stats, refused_no_sid_ctx), Counter::RefusedNoSidCtx),
-            (offset_of!(ticketshim_stats, failures), Counter::Failures),
-        ];
-        assert_eq!(members.len() * 8, size_of::<ticketshim_stats>());
-        for (i, (offset, counter)) in members.into_iter().enumerate() {
-            assert_eq!((offset, counter as usize), (i * 8, i));
+    fn members_are_named_after_their_counters() {
+        macro_rules! offsets {
+            ($($member:ident)*) => { [$((stringify!($member), offset_of!(ticketshim_stats, $member))),*] };
+        }
+        let members = offsets![attached detached sealed opened renewed refused_unknown_key refused_expired
+            refused_bad_mac refused_binding refused_too_old refused_malformed refused_no_sid_ctx failures];
+        assert_eq!(members.len(), MEMBERS.len(), "a member is missing in this test");
+        for (i, ((name, offset), counter)) in members.into_iter().zip(MEMBERS).enumerate() {
+            assert_eq!(offset, i * size_of::<u64>(), "{name} is not where MEMBERS has {counter:?}");
+            assert_eq!(name.replace('_', ""), format!("{counter:?}").to_lowercase());
         }
     }
 }

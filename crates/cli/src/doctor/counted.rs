@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
-use ticketshim_keys::counters::Counter;
 use ticketshim_keys::counters::file::Family;
+use ticketshim_keys::counters::{Counter, REFUSALS};
 
 use super::report::Report;
 use crate::process::{self, Process};
@@ -71,9 +71,7 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
         format_args!("{attached} with the library's keys, {detached} with the program's own{by}"),
         &json!({ "attached": attached, "detached": detached, "doors": doors.iter().copied().collect::<BTreeMap<_, _>>() }),
     );
-    let refused: u64 = (Counter::RefusedUnknownKey as usize..=Counter::RefusedNoSidCtx as usize)
-        .map(|at| families.iter().map(|family| family.counters[at]).sum::<u64>())
-        .sum();
+    let refused: u64 = REFUSALS.into_iter().map(sum).sum();
     let (sealed, opened) = (sum(Counter::Sealed), sum(Counter::Opened));
     report.fact_as(
         "tickets",

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub(crate) use family::{Report, report};
 
-/// What is counted.
+/// What is counted. New ones come at the end: the order is that of the stats file, which processes of several releases may
+/// share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
 pub enum Counter {
@@ -64,6 +65,16 @@ pub const GAUGES: [Counter; 5] = [
     Counter::DetachedCallbackCtrl,
     Counter::DetachedRawKeys,
 ];
+/// Those that count tickets that were not accepted, each for its reason.
+pub const REFUSALS: [Counter; 7] = [
+    Counter::RefusedUnknownKey,
+    Counter::RefusedExpired,
+    Counter::RefusedBadMac,
+    Counter::RefusedBinding,
+    Counter::RefusedTooOld,
+    Counter::RefusedMalformed,
+    Counter::RefusedNoSidCtx,
+];
 
 impl Counter {
     /// Whether it can go down.
@@ -72,7 +83,7 @@ impl Counter {
     }
 
     fn is_refusal(self) -> bool {
-        (Self::RefusedUnknownKey as usize..=Self::RefusedNoSidCtx as usize).contains(&(self as usize))
+        REFUSALS.contains(&self)
     }
 }
 
