@@ -6,7 +6,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use common::{Gave, Running, compile, library, libssl_of, openssl_of, openssl_places, run, s_server, skip, ticketshim};
+use common::{
+    Gave, Running, compile, library, libssl_of, of_the_system, openssl_of, openssl_places, run, s_server, skip,
+    ticketshim,
+};
 use tempfile::tempdir;
 
 fn verdict(gave: &Gave) -> &str {
@@ -32,9 +35,7 @@ fn commands() {
 
     let gave = run(&["doctor", "--", "/usr/bin/python3"]);
     // Another one than the library is for, if that was built with OPENSSL_DIR.
-    let mut python = Command::new("/usr/bin/python3");
-    python.args(["-c", "import ssl; print(ssl.OPENSSL_VERSION)"]).env_remove("LD_LIBRARY_PATH");
-    let python = openssl_of(&mut python);
+    let python = openssl_of(of_the_system("/usr/bin/python3").args(["-c", "import ssl; print(ssl.OPENSSL_VERSION)"]));
     let theirs = libssl_of(&python);
     let (code, says) = if theirs == libssl_of(&version) {
         (0, "with a module".to_owned())

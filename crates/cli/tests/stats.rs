@@ -5,9 +5,9 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use common::{Running, gave, library, run, s_server, session, skip, ticketshim};
+use common::{Running, gave, library, of_the_system, run, s_server, session, skip, ticketshim};
 use tempfile::tempdir;
 
 #[test]
@@ -50,7 +50,7 @@ fn parses_as_prometheus(text: &str) {
     const CODE: &str = "import sys\nfrom prometheus_client.parser import text_string_to_metric_families as parse\n\
         found = {f.name: (f.type, len(f.samples)) for f in parse(sys.stdin.read())}\n\
         print(found['ticketshim_opened'], found['ticketshim_contexts_detached'], found['ticketshim_refused'])\n";
-    let mut python = Command::new("/usr/bin/python3");
+    let mut python = of_the_system("/usr/bin/python3");
     let child = python.args(["-c", CODE]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let Ok(mut child) = child else { return skip("/usr/bin/python3 is not there") };
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();

@@ -55,6 +55,14 @@ pub fn openssl_places() -> Vec<String> {
     vec![format!("-I{dir}/include"), format!("-L{dir}/lib64"), format!("-L{dir}/lib")]
 }
 
+/// A program of the system that uses OpenSSL: with its own, also where `OPENSSL_DIR` has the tests run with another,
+/// which may lack what it needs.
+pub fn of_the_system(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("LD_LIBRARY_PATH");
+    command
+}
+
 /// Says why a test does nothing, which is a failure where everything must be tested.
 pub fn skip(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped: {why}");
