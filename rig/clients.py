@@ -195,7 +195,8 @@ class FtpTls(ftplib.FTP_TLS):
     def ntransfercmd(self, cmd, rest=None):
         raw, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
         session_ = self.sock.session if self.offers_session else None
-        tls = self.context.wrap_socket(raw, server_hostname=NAME, session=session_)
+        # Asking for the same name as the control connection, which its ticket is bound to.
+        tls = self.context.wrap_socket(raw, server_hostname=self.host, session=session_)
         self.was_reused = tls.session_reused
         return tls, size
 
@@ -207,6 +208,7 @@ def ftp_data(server, version, count):
     results = []
     try:
         client.connect("127.0.0.1", server.port, TIMEOUT)
+        client.host = NAME
         client.login("anonymous", "rig@rig.test")
         client.prot_p()
         for _ in range(count):

@@ -48,7 +48,7 @@ def cell(row, letter, notes):
 
 def label(row):
     versions = ", ".join(version(package) for package in row.kind.packages[:1])
-    own = "; own keys" if row.kind.own_keys else ""
+    own = "; own keys" if row.kind.own_keys and row.tickets.get("stock") else ""
     return f"{row.name} ({versions}{own})"
 
 

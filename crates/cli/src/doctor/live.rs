@@ -72,7 +72,8 @@ fn by_counters(process: &Process, counted: Option<&Counted>, enforced: bool, ver
     if attached > 0 && sealed > 0 {
         return (Outcome::Helped, format!("{verdict}, which seals and opens its tickets"));
     }
-    if let Some(Counted { attached: 0, detached: 1.., doors, .. }) = counted {
+    // What is attached may be contexts of a client, or ones that were made and left alone (HAProxy has both).
+    if let Some(Counted { detached: 1.., doors, .. }) = counted {
         let doors = doors.join(" and ");
         let verdict = format!(
             "its program brings ticket keys of its own, by {doors}, and they win: configure them away, or --mode enforce \
