@@ -18,10 +18,11 @@ deps: ## install what building and testing need (Debian; as root, or with sudo)
 	@scripts/install $(PACKAGES)
 
 .PHONY: build
-build: ## the library: target/release/libticketshim.so, and the command
+build: ## the library: target/release/libticketshim.so, the command, and its manual pages
 	$(CARGO) build --release --locked --workspace
 	@ln -sf libticketshim.so $(LIB).0
 	@TICKETSHIM_LIB=$(LIB) c-tests/elf/check > target/check-elf.tap || { cat target/check-elf.tap; exit 1; }
+	@scripts/man-pages target/release/ticketshim target/man
 
 .PHONY: demo
 demo: deps build ## see it work: stunnel and openssl s_server, with and without the shim

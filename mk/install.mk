@@ -40,7 +40,7 @@ RELOCATE    = sed -e 's|/usr/local/lib/libticketshim|$(LIBDIR)/libticketshim|g' 
 
 .PHONY: install
 install: ## install what `make build` has built: PREFIX=/usr/local LIBDIR=… DESTDIR=…
-	@test -e $(LIB) || { echo "make install: nothing built yet: make build" >&2; exit 1; }
+	@test -e $(LIB) -a -e target/man || { echo "make install: nothing built yet: make build" >&2; exit 1; }
 	$(INSTALL) -d $(addprefix $(DESTDIR),$(sort $(dir $(INSTALLED))))
 	$(INSTALL) -m 755 $(LIB) $(DESTDIR)$(LIBDIR)/libticketshim.so.0
 	ln -sf libticketshim.so.0 $(DESTDIR)$(LIBDIR)/libticketshim.so
@@ -49,7 +49,6 @@ install: ## install what `make build` has built: PREFIX=/usr/local LIBDIR=… DE
 	sed -e 's|@prefix@|$(PC_PREFIX)|' -e 's|@libdir@|$(patsubst $(PREFIX)%,$${prefix}%,$(LIBDIR))|' \
 	    -e 's|@includedir@|$(patsubst $(PREFIX)%,$${prefix}%,$(INCLUDEDIR))|' -e 's|@version@|$(VERSION)|' \
 	    ticketshim.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/ticketshim.pc
-	scripts/man-pages target/release/ticketshim target/man
 	$(INSTALL) -m 644 $(addprefix target/man/,$(PAGES1)) $(DESTDIR)$(MANDIR)/man1
 	cp -P --no-preserve=all $(addprefix target/man/,$(PAGES3)) $(DESTDIR)$(MANDIR)/man3
 	$(INSTALL) -m 644 $(addprefix target/man/,$(PAGES7)) $(DESTDIR)$(MANDIR)/man7
