@@ -25,4 +25,14 @@ check-hostile: build ## 40,000 tickets that are none, against live nginx and s_s
 .PHONY: check-hostile-fast
 check-hostile-fast: build
 	@scripts/install nginx openssl perl python3 gdb
-	prove -j2 --exec '' c-tests/hostile/*.t
+	TS_SHORT=1 TS_ATTEMPTS=1000 prove -j2 --exec '' c-tests/hostile/*.t
+
+.PHONY: check-endurance
+check-endurance: build ## ten minutes of clients, reloads, killed workers, re-seeds (TS_SECONDS=600); as root
+	@scripts/install nginx openssl perl python3 procps
+	$(PROVE) c-tests/hostile/endurance
+
+.PHONY: endurance-table
+endurance-table: build ## the same, and write the table into docs/hostile.md
+	@scripts/install nginx openssl perl python3 procps
+	TS_TABLE=docs/hostile.md $(PROVE) c-tests/hostile/endurance

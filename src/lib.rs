@@ -11,5 +11,7 @@
 //! `ARCHITECTURE.md` has the map.
 
 mod exports;
+#[cfg(feature = "fault-injection")]
+mod fault;
 mod libssl;
 mod shim;

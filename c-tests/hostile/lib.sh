@@ -55,12 +55,13 @@ END
     listens "$port" "$pid" && kill -0 "$pid" 2>/dev/null || bail "nginx $name did not start: $(cat "$work/$name".*err)"
 }
 # A master that is killed leaves its workers, so it is asked to go.
-nginx_pids=()
+nginx_pids=() mounted=()
 end_servers() {
     local status=$? master
     for master in ${nginx_pids[@]+"${nginx_pids[@]}"}; do
         kill -TERM "$master" 2>/dev/null && for _ in {1..100}; do kill -0 "$master" 2>/dev/null || break; sleep 0.05; done
     done
+    [ ${#mounted[@]} -eq 0 ] || umount -l "${mounted[@]}"
     (exit "$status")
 }
 trap 'end_servers; finish' EXIT

@@ -4,11 +4,12 @@
 //! context behaves as without us: its own keys win. What we take away again is only ever our own callback.
 
 use std::ffi::{c_int, c_long, c_void};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::{mem, ptr};
 
 use openssl_sys::{CRYPTO_EX_DATA, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_ex_data};
 use ticketshim_keys::counters::{Counter, add, sub};
+use ticketshim_keys::lock::{ForkGuard, ForkMutex};
 use ticketshim_keys::log;
 use ticketshim_keys::settings::Mode;
 
@@ -20,7 +21,7 @@ use crate::shim::shim;
 
 /// Our part of an `SSL_CTX`. Lives in its ex_data and dies with it.
 pub(crate) struct Context {
-    doors: Mutex<Doors>,
+    doors: ForkMutex<Doors>,
     /// What of the binding belongs to the context.
     pub(crate) place: Place,
 }
@@ -56,11 +57,11 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX) {
     if ctx.is_null() || of(ctx).is_some() {
         return;
     }
-    let (Some(index), Some(place)) = (index(), Place::new()) else {
+    let (Some(index), Some(place)) = (index(), Place::new(shim().settings.bind)) else {
         add(Counter::Failures);
         return;
     };
-    let Some(context) = try_box(Context { doors: Mutex::default(), place }) else {
+    let Some(context) = try_box(Context { doors: ForkMutex::new(Doors::default()), place }) else {
         add(Counter::Failures);
         return;
     };
@@ -137,9 +138,10 @@ pub(crate) fn of<'a>(ctx: *const SSL_CTX) -> Option<&'a Context> {
 }
 
 impl Context {
-    fn doors(&self) -> MutexGuard<'_, Doors> {
-        // Held only around calls that set pointers; handshakes never take it. A panic inside left at worst a flag.
-        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    fn doors(&self) -> ForkGuard<'_, Doors> {
+        // Held only around calls that set pointers; handshakes never take it. A panic inside, or a fork while another
+        // thread was inside, left at worst a flag.
+        self.doors.lock()
     }
 
     /// Puts our callback in or takes it out, as the doors say.

@@ -1,8 +1,8 @@
 //! The OpenSSL error queue: what we reject is raised there with a text that says what to do; what we merely try leaves
 //! no trace.
 
-use std::ffi::CString;
-use std::fmt::Display;
+use std::ffi::CStr;
+use std::fmt::{self, Display, Write};
 
 use super::ffi;
 use super::mechanism::{self, Reason};
@@ -10,9 +10,28 @@ use super::mechanism::{self, Reason};
 /// Raises `text`, prefixed with the library's name, under libssl's number and one of OpenSSL's common reasons. So a
 /// program that prints its error queue shows for example `passed a null parameter:ticketshim: …: ctx is NULL`.
 pub(crate) fn raise(reason: Reason, text: impl Display) {
-    // `CString` refuses only an inner NUL, which none of our texts has.
-    if let Ok(text) = CString::new(format!("ticketshim: {text}")) {
-        mechanism::raise(reason, &text);
+    let mut line = Line { bytes: [0; 512], len: 0 };
+    // What does not fit is cut off; nothing else can fail.
+    let _ = write!(line, "ticketshim: {text}");
+    // None of our texts has an inner NUL, and the last byte is one.
+    if let Ok(text) = CStr::from_bytes_until_nul(&line.bytes) {
+        mechanism::raise(reason, text);
+    }
+}
+
+/// On the stack: what is wrong may be that there is no memory.
+struct Line {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.len() - 1 - self.len;
+        let part = &text.as_bytes()[..text.len().min(room)];
+        self.bytes[self.len..self.len + part.len()].copy_from_slice(part);
+        self.len += part.len();
+        if part.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! has a type, so that one cannot be returned for another (the last one's is in each mechanism); they become integers
 //! only in the last line of an `extern "C"` function.
 
+use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ticketshim_keys::counters::{Counter, add};
@@ -61,17 +62,27 @@ to_int!(Api, Sealing, Opening);
 
 /// Makes a named place panic when the test suite asks for it: `TICKETSHIM_TEST_PANIC=place`. Nothing in other builds.
 pub(crate) fn maybe_panic(place: &str) {
-    if asked("TICKETSHIM_TEST_PANIC", place) {
+    if asked(c"TICKETSHIM_TEST_PANIC", place) {
         std::panic::panic_any(format!("injected at {place}"));
     }
 }
 
 /// Whether a named place is to fail: `TICKETSHIM_TEST_FAIL=place`. Never in other builds.
 pub(crate) fn maybe_fail(place: &str) -> bool {
-    asked("TICKETSHIM_TEST_FAIL", place)
+    asked(c"TICKETSHIM_TEST_FAIL", place)
 }
 
+#[cfg(not(feature = "fault-injection"))]
 #[inline(always)]
-fn asked(variable: &str, place: &str) -> bool {
-    cfg!(feature = "fault-injection") && std::env::var(variable).as_deref() == Ok(place)
+fn asked(_variable: &CStr, _place: &str) -> bool {
+    false
+}
+
+/// Without memory of its own: tests have it fail.
+#[cfg(feature = "fault-injection")]
+fn asked(variable: &CStr, place: &str) -> bool {
+    // SAFETY: a C string. Tests change their environment in one thread.
+    let value = unsafe { libc::getenv(variable.as_ptr()) };
+    // SAFETY: null was excluded, so it is a C string of the environment.
+    !value.is_null() && unsafe { CStr::from_ptr(value) }.to_bytes() == place.as_bytes()
 }

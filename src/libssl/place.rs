@@ -24,7 +24,7 @@ const KEPT: usize = 16;
 
 /// What of the binding belongs to one `SSL_CTX`.
 pub(crate) struct Place {
-    /// Of this very context, for `TICKETSHIM_BIND=context`.
+    /// Of this very context, for `TICKETSHIM_BIND=context`; zeros otherwise.
     id: [u8; 16],
     id_contexts: Archive<IdContext>,
     /// The one of `id_contexts` that is in force, or null.
@@ -56,10 +56,15 @@ pub(crate) enum Moment {
 }
 
 impl Place {
-    /// `None` if no random id can be had.
-    pub(crate) fn new() -> Option<Self> {
+    /// `None` if a random id is needed and cannot be had.
+    pub(crate) fn new(bind: Bind) -> Option<Self> {
         let mut id = [0; 16];
-        ticketshim_keys::random::fill(&mut id).then_some(Self {
+        // Only then: a server that starts while the kernel has no randomness yet is attached all the same, and has
+        // tickets as soon as there is some.
+        if bind == Bind::Context && !ticketshim_keys::random::fill(&mut id) {
+            return None;
+        }
+        Some(Self {
             id,
             id_contexts: Archive::new(),
             id_context: AtomicPtr::new(ptr::null_mut()),

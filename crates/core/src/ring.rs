@@ -231,14 +231,16 @@ impl Ring {
     fn inherit(&mut self, old: &Ring, now: u64, keep: impl Fn(&Slot) -> bool, replaced: bool) {
         self.forgotten = old.forgotten;
         self.forgotten_next = old.forgotten_next;
-        let own: Vec<KeyName> = self.live().map(|slot| slot.keys.name).collect();
-        let wanted = |slot: &&Slot| keep(slot) && !(slot.replaced && now >= slot.end) && !own.contains(&slot.keys.name);
+        // In place, without memory of the heap: there may be none, and keys have to be rotated all the same.
+        let (own, free) = self.slots.split_at_mut(self.used);
+        let is_own = |name: &KeyName| own.iter().flatten().any(|slot| slot.keys.name == *name);
+        let wanted = |slot: &&Slot| keep(slot) && !(slot.replaced && now >= slot.end) && !is_own(&slot.keys.name);
         let room = MAX_EPOCHS - 2 - self.used.min(MAX_EPOCHS - 2);
         let too_many = old.live().filter(wanted).count().saturating_sub(room);
-        for slot in old.live().filter(wanted).skip(too_many) {
+        for (place, slot) in free.iter_mut().zip(old.live().filter(wanted).skip(too_many)) {
             let copy =
                 Slot { keys: EpochKeys::ZERO, epoch: slot.epoch, end: slot.end, replaced: slot.replaced || replaced };
-            self.slots[self.used].insert(copy).keys.clone_from(&slot.keys);
+            place.insert(copy).keys.clone_from(&slot.keys);
             self.used += 1;
         }
         for slot in old.live() {

@@ -64,8 +64,11 @@ impl Watch {
                 return Ok(None);
             }
             let fresh = self.read();
-            // The mode of the directory is not part of the file's identity: that is looked at again.
-            if fresh.as_ref().is_err_and(|refusal| !matches!(refusal, Refusal::Directory(_))) {
+            // What is not the file's own fault passes without a change of its identity, so it is looked at again: the
+            // mode of the directory, a process that has no descriptor or memory left.
+            let passes =
+                |refusal: &Refusal| matches!(refusal, Refusal::Directory(_) | Refusal::System(_) | Refusal::NoMemory);
+            if fresh.as_ref().is_err_and(|refusal| !passes(refusal)) {
                 self.judged.store(identity, Relaxed);
                 self.trouble.store(0, Relaxed);
             }

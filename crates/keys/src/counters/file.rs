@@ -243,7 +243,10 @@ pub(super) fn open(path: &Path, create: bool, now: u64) -> Result<Opened, Troubl
 }
 
 fn put_in_order(file: &File, now: u64) -> Result<(), Trouble> {
-    let mut bytes = vec![0; LEN + 1];
+    let mut bytes = Vec::new();
+    // In somebody else's process "no memory" is an answer.
+    bytes.try_reserve_exact(LEN + 1).map_err(|_| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
+    bytes.resize(LEN + 1, 0);
     let len = file.read(&mut bytes)?;
     bytes.truncate(len);
     match check(&bytes) {
@@ -269,8 +272,8 @@ fn put_in_order(file: &File, now: u64) -> Result<(), Trouble> {
             file.write_at(&[0; ROW_LEN], HEADER_LEN + index * ROW_LEN)?;
         }
     }
-    let sums: Vec<u8> = sums.iter().flat_map(|sum| sum.to_ne_bytes()).collect();
-    file.write_at(&sums, HEADER_LEN + at::COUNTERS)?;
+    let sums = sums.map(u64::to_ne_bytes);
+    file.write_at(sums.as_flattened(), HEADER_LEN + at::COUNTERS)?;
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 //! Whoever is killed at any point leaves the old file or the new one. Writers exclude each other by a lock on the
 //! directory: a lock on the file itself would be on an inode that the rename takes away. Readers need no lock.
 
-use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use super::format::{self, Buffer, Contents, LEN};
 use super::{Refusal, directory};
 use crate::memory::Locked;
-use crate::sys::File;
+use crate::sys::{CName, File};
 
 /// How long a writer waits for another one, who needs a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,11 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The right to write one state file, until dropped.
 pub(crate) struct Writer {
     dir: File,
-    name: CString,
+    name: Name,
     /// Where the next file is prepared. Always the same name, so that what a killed writer left there is overwritten by
     /// the next one and no old keys gather in the directory.
-    draft: CString,
+    draft: Name,
 }
+
+/// A name in a directory (255 bytes at most), with what a draft's name has more.
+type Name = CName<272>;
 
 /// How a new file takes its place.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl Writer {
     /// Waits at most `patience` for other writers.
     fn new(path: &Path, patience: Duration) -> Result<Self, Refusal> {
         let name = path.file_name().ok_or(Refusal::IsDirectory)?.as_bytes();
-        let c_name = |parts: &[&[u8]]| CString::new(parts.concat()).map_err(|_| Refusal::Missing);
+        let c_name = |parts: &[&[u8]]| CName::new(parts).map_err(|error| Refusal::of(&error));
         let dir = File::open_with(directory(path), libc::O_RDONLY | libc::O_DIRECTORY, 0);
         let dir = dir.map_err(|error| match Refusal::of(&error) {
             Refusal::Missing => Refusal::NoDirectory,

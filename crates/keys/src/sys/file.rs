@@ -3,9 +3,10 @@
 //! Not `std::fs`: what is needed here is links that are not followed, names relative to a directory that is locked,
 //! descriptors away from 0 to 2, and writes that raise no signal.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -180,9 +181,39 @@ impl Drop for File {
     }
 }
 
+/// A name of less than `N` bytes as the C library takes it. On the stack: the heap may be empty when a file has to be
+/// looked at, and then there must be an answer.
+pub(crate) struct CName<const N: usize>([u8; N]);
+
+impl<const N: usize> CName<N> {
+    /// These parts, one after the other.
+    pub(crate) fn new(parts: &[&[u8]]) -> io::Result<Self> {
+        let mut name = [0; N];
+        let mut end = 0;
+        for part in parts {
+            if part.contains(&0) {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            let too_long = || io::Error::from_raw_os_error(libc::ENAMETOOLONG);
+            name.get_mut(end..end + part.len()).ok_or_else(too_long)?.copy_from_slice(part);
+            end += part.len();
+        }
+        // One byte is left for the end.
+        if end < N { Ok(Self(name)) } else { Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG)) }
+    }
+}
+
+impl<const N: usize> Deref for CName<N> {
+    type Target = CStr;
+
+    fn deref(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
 /// A path as the C library takes it.
-fn c_path(path: &Path) -> io::Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
+fn c_path(path: &Path) -> io::Result<CName<{ libc::PATH_MAX as usize }>> {
+    CName::new(&[path.as_os_str().as_bytes()])
 }
 
 /// What a path is, at the end of its links.

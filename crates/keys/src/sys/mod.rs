@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::path::Path;
 use std::ptr;
 
-pub(crate) use file::{File, lstat, stat};
+pub(crate) use file::{CName, File, lstat, stat};
 pub(crate) use mapping::{Mapping, shared_page};
 
 /// Runs `work` as a guest should: `errno` is afterwards what it was before (a server looks at it after `SSL_read`),
