@@ -81,17 +81,19 @@ fn counters(values: &[u64]) -> Map<String, Value> {
 /// The text format, version 0.0.4: of each family of metrics the help, the type, and then all its values.
 pub fn prometheus(now: &Published) -> String {
     let mut text = String::new();
-    let mut family = "";
-    let mut head = |text: &mut String, name: &'static str, help: &str, kind: &str| {
-        if name != family {
-            family = name;
-            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-        }
+    let head = |text: &mut String, name: &str, help: &str, kind: &str| {
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     };
-    for (metric, value) in METRICS.iter().zip(now.counters) {
-        head(&mut text, metric.family, metric.help, if metric.is_gauge { "gauge" } else { "counter" });
-        let label = metric.label.map(|(name, value)| format!("{{{name}=\"{value}\"}}")).unwrap_or_default();
-        let _ = writeln!(text, "{}{label} {value}", metric.family);
+    for (i, first) in METRICS.iter().enumerate() {
+        if METRICS[..i].iter().any(|earlier| earlier.family == first.family) {
+            continue;
+        }
+        head(&mut text, first.family, first.help, if first.is_gauge { "gauge" } else { "counter" });
+        // Counters are in the order in which they came to be, so a family's need not follow one another.
+        for (metric, value) in METRICS.iter().zip(now.counters).filter(|(metric, _)| metric.family == first.family) {
+            let label = metric.label.map(|(name, value)| format!("{{{name}=\"{value}\"}}")).unwrap_or_default();
+            let _ = writeln!(text, "{}{label} {value}", metric.family);
+        }
     }
     let live = || now.families.iter().filter(|family| family.lives());
     let gauges = [
