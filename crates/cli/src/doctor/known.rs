@@ -10,6 +10,10 @@ pub fn advice(program: &str) -> &'static [&'static str] {
             "nginx itself ties sessions to the certificate: a renewed certificate means one full handshake per client",
             "with ssl_session_ticket_key, nginx's own keys win",
         ],
+        "proftpd" | "vsftpd" => &[
+            "an FTP client must ask for the same server name on data connections as on the control connection, or they do not \
+             resume, which such servers demand; for clients that do not, set TICKETSHIM_BIND=none",
+        ],
         "haproxy" => &["with tls-ticket-keys, HAProxy's own keys win"],
         "apache2" | "httpd" => &["with SSLSessionTicketKeyFile, httpd's own keys win"],
         "master" | "postfix" | "smtpd" | "tlsmgr" => {

@@ -173,7 +173,6 @@ fn found(file: &file::Opened, first: bool, now: u64) {
         both.for_each(|(new, old)| new.store(old.load(Relaxed), Relaxed));
     }
     family.mapped.store(mapping.start() as u64, Relaxed);
-    PLACE.store(0, Relaxed);
     // If another thread was faster, a page is wasted.
     let _ = FAMILY.compare_exchange(before, page.as_ptr(), SeqCst, SeqCst);
 }
@@ -205,16 +204,18 @@ impl Family {
     fn place(&self) -> Option<usize> {
         // Not for each count: when it was last looked for in vain.
         static FULL: AtomicU32 = AtomicU32::new(u32::MAX);
-        let generation = generation();
+        let (generation, us) = (generation(), sys::process_id());
         let known = PLACE.load(Relaxed);
-        if (known >> 32) as u32 == generation {
-            return Some(known as u32 as usize).filter(|place| *place < PROCESSES);
+        let place = known as u32 as usize;
+        // It may be the place in another page: of the file that was there before this one.
+        let is_ours = |process: &Process| process.who.load(Relaxed) as u32 == us;
+        if (known >> 32) as u32 == generation && self.processes.get(place).is_some_and(is_ours) {
+            return Some(place);
         }
         let now = clock::since_boot();
         if FULL.load(Relaxed) == now {
             return None;
         }
-        let us = sys::process_id();
         let me = u64::from(now) << 32 | u64::from(us);
         let take = |is_free: &dyn Fn(u32) -> bool| {
             self.processes.iter().position(|process| {
