@@ -23,22 +23,41 @@ struct Libssl {
     /// The version of the symbols that it always had, and of those that came with session ticket callbacks.
     node: &'static str,
     tickets_node: &'static str,
+    /// How the objects of an `X509_STORE` are had: `get0` gives its own list; `get1` a copy, where there is no such list.
+    store_objects: &'static str,
 }
 
-const OPENSSL_1_1_1: Libssl =
-    Libssl { mechanism: "legacy", soname: "libssl.so.1.1", node: "OPENSSL_1_1_0", tickets_node: "OPENSSL_1_1_1" };
-const OPENSSL_3: Libssl =
-    Libssl { mechanism: "provider", soname: "libssl.so.3", node: "OPENSSL_3.0.0", tickets_node: "OPENSSL_3.0.0" };
-const OPENSSL_4: Libssl =
-    Libssl { mechanism: "provider", soname: "libssl.so.4", node: "OPENSSL_4.0.0", tickets_node: "OPENSSL_4.0.0" };
+const OPENSSL_1_1_1: Libssl = Libssl {
+    mechanism: "legacy",
+    soname: "libssl.so.1.1",
+    node: "OPENSSL_1_1_0",
+    tickets_node: "OPENSSL_1_1_1",
+    store_objects: "get0",
+};
+const OPENSSL_3: Libssl = Libssl {
+    mechanism: "provider",
+    soname: "libssl.so.3",
+    node: "OPENSSL_3.0.0",
+    tickets_node: "OPENSSL_3.0.0",
+    store_objects: "get0",
+};
+const OPENSSL_4: Libssl = Libssl {
+    mechanism: "provider",
+    soname: "libssl.so.4",
+    node: "OPENSSL_4.0.0",
+    tickets_node: "OPENSSL_4.0.0",
+    store_objects: "get1",
+};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(mechanism, values(\"legacy\", \"provider\"))");
+    println!("cargo::rustc-check-cfg=cfg(store_objects, values(\"get0\", \"get1\"))");
     // Never set when compiling: cbindgen turns it into "unless <openssl/ssl.h> has said so already".
     println!("cargo::rustc-check-cfg=cfg(ticketshim_openssl_header)");
     let libssl = openssl();
     println!("cargo::rustc-cfg=mechanism=\"{}\"", libssl.mechanism);
+    println!("cargo::rustc-cfg=store_objects=\"{}\"", libssl.store_objects);
     println!("cargo::rustc-env=TICKETSHIM_LIBSSL={}", libssl.soname);
     println!("cargo::rustc-env=TICKETSHIM_NODE={}", libssl.node);
     println!("cargo::rustc-env=TICKETSHIM_TICKETS_NODE={}", libssl.tickets_node);

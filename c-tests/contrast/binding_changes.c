@@ -16,6 +16,7 @@ typedef struct change {
     void (*set)(SSL_CTX *ctx, int new);
     int named;                    /* does it count with a server name? */
     ts_fate stock, shim;
+    ts_fate back;                 /* under the shim, when it is undone */
 } change;
 
 static void verify_mode(SSL_CTX *ctx, int new)
@@ -29,7 +30,7 @@ static void verify_optional(SSL_CTX *ctx, int new)
     SSL_CTX_set_verify(ctx, new ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 }
 
-static void ca_list(SSL_CTX *ctx, int new)
+static void names_only(SSL_CTX *ctx, int new)
 {
     STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
     X509_NAME *name = X509_NAME_dup(X509_get_subject_name(ca[new]->x509));
@@ -39,12 +40,37 @@ static void ca_list(SSL_CTX *ctx, int new)
     SSL_CTX_set_client_CA_list(ctx, names);
 }
 
+/* The same, and clients are asked. */
+static void ca_list(SSL_CTX *ctx, int new)
+{
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    names_only(ctx, new);
+}
+
 /* The second name comes first, or last. */
 static void ca_order(SSL_CTX *ctx, int new)
 {
     ca_list(ctx, new);
     if (SSL_CTX_add_client_CA(ctx, ca[!new]->x509) != 1)
         ts_bail("cannot add a client CA");
+}
+
+static void depth(SSL_CTX *ctx, int new)
+{
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify_depth(ctx, new ? 3 : 2);
+}
+
+/* A store can't lose a certificate again, so each state has one of its own. */
+static void trust(SSL_CTX *ctx, int new)
+{
+    X509_STORE *store = X509_STORE_new();
+
+    if (store == NULL || X509_STORE_add_cert(store, ca[0]->x509) != 1
+        || (new && X509_STORE_add_cert(store, ca[1]->x509) != 1))
+        ts_bail("cannot make a store");
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_store(ctx, store);
 }
 
 static void session_id_context(SSL_CTX *ctx, int new)
@@ -60,12 +86,19 @@ static void certificate(SSL_CTX *ctx, int new)
 }
 
 static const change changes[] = {
-    { "the verify mode", verify_mode, 1, TS_RESUMES, TS_ASKED },
-    { "the verify mode, optional", verify_optional, 1, TS_RESUMES, TS_ASKED },
-    { "the client CA list", ca_list, 1, TS_RESUMES, TS_FULL },
-    { "the order of the client CA list", ca_order, 1, TS_RESUMES, TS_FULL },
-    { "the session id context", session_id_context, 1, TS_FULL, TS_FULL },
-    { "the certificate", certificate, 0, TS_RESUMES, TS_FULL },
+    { "the verify mode", verify_mode, 1, TS_RESUMES, TS_ASKED, TS_FULL },
+    { "the verify mode, optional", verify_optional, 1, TS_RESUMES, TS_ASKED,
+      TS_FULL },
+    { "the client CA list", ca_list, 1, TS_RESUMES, TS_ASKED, TS_ASKED },
+    { "the order of the client CA list", ca_order, 1, TS_RESUMES, TS_ASKED,
+      TS_ASKED },
+    { "the client CA list of a server that asks nobody", names_only, 0, TS_RESUMES,
+      TS_RESUMES, TS_RESUMES },
+    { "the depth of chains", depth, 1, TS_RESUMES, TS_ASKED, TS_ASKED },
+    { "the client CAs that are trusted", trust, 1, TS_RESUMES, TS_ASKED, TS_ASKED },
+    { "the session id context", session_id_context, 1, TS_FULL, TS_FULL,
+      TS_FULL },
+    { "the certificate", certificate, 0, TS_RESUMES, TS_FULL, TS_FULL },
 };
 
 static void one_change(ts_proto p, const change *ch, const char *name)
@@ -73,7 +106,7 @@ static void one_change(ts_proto p, const change *ch, const char *name)
     SSL_CTX *ctx = ts_server_ctx(p), *cli = ts_client_with(p, client);
     ts_journey j = { .proto = p, .from = ctx, .from_name = name,
         .to_name = name, .cli = cli };
-    int counts = name == NULL || ch->named;
+    int counts = ch->shim != TS_RESUMES && (name == NULL || ch->named);
     SSL_SESSION *old, *new;
 
     if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca[0]->x509) != 1)
@@ -100,7 +133,7 @@ static void one_change(ts_proto p, const change *ch, const char *name)
     j.what = "the old ticket after the change was undone";
     SSL_SESSION_free(ts_arrive(&j, old, TS_RESUMES));
     if (counts && new != NULL) {
-        j.shim = TS_FULL;
+        j.shim = ch->back;
         j.what = "and the new one";
         SSL_SESSION_free(ts_arrive(&j, new, ch->stock));
     }

@@ -5,20 +5,12 @@
  * context it was switched to, of the SSL itself, of the CAs that are trusted
  * and not only named. Each test is two servers, or one before and after, that
  * differ in it alone.
- *
- * What is marked TODO is not covered (docs/binding.md): there a ticket opens
- * under another policy. All of it has to be closed, or to stay in that document.
  */
 #include <string.h>
 
 #include "ts.h"
 
 #define NAME "shop.example"
-
-/* Known faults: the policy that a ticket was issued under is not all bound. */
-#define LATER "what the connection is switched to is not bound"
-#define TRUST "only the names of client CAs are bound, not whom they certify"
-#define OLD   "the place is read when the ticket is made, not when the client was asked"
 
 static ts_cert *ca[2], *client[2];
 
@@ -47,7 +39,6 @@ static void behind_the_first_context(ts_proto p, ts_switch where)
     ts_journey j = { .proto = p, .from = first, .to = second,
         .from_name = NAME, .to_name = NAME, .stock = TS_DENIED,
         .shared = TS_RESUMES, .shim = TS_DENIED, .after = past,
-        .todo = where == TS_IN_SERVERNAME ? LATER : NULL,
         .what = "same name and first context, virtual host that demands a certificate" };
 
     ts_note("switched in the %s", ts_switch_name(where));
@@ -55,7 +46,6 @@ static void behind_the_first_context(ts_proto p, ts_switch where)
     ts_vhosts(second, where, there);
     ts_travel(&j);
     here[0].ctx = of_one;
-    j.todo = LATER;
     j.cli = guest;
     j.what = "same name and first context, virtual host of another client CA";
     ts_travel(&j);
@@ -77,7 +67,6 @@ static void namesakes(ts_proto p)
     const ts_journey j = { .proto = p, .from = first, .to = second,
         .from_name = NAME, .to_name = NAME, .cli = guest, .stock = TS_DENIED,
         .shared = TS_RESUMES, .shim = TS_DENIED, .after = past,
-        .todo = TRUST,
         .what = "client CA of the same name, with another key" };
 
     ts_travel(&j);
@@ -123,7 +112,6 @@ static void revoked(ts_proto p)
     const ts_journey j = { .proto = p, .from = first, .to = second,
         .from_name = NAME, .to_name = NAME, .cli = guest, .stock = TS_DENIED,
         .shared = TS_RESUMES, .shim = TS_DENIED, .after = past,
-        .todo = TRUST,
         .what = "to a context that knows the client's certificate as revoked" };
 
     revoke(second, ca[0], client[0]);
@@ -245,7 +233,6 @@ static void before_the_handshake(ts_proto p)
     const ts_journey j = { .proto = p, .from = first, .from_name = NAME,
         .to_name = NAME, .cli = guest, .before = switch_at_once, .arg = to,
         .stock = TS_RESUMES, .shim = TS_DENIED, .after = past,
-        .todo = LATER,
         .what = "another client CA, by SSL_set_SSL_CTX() before the handshake" };
 
     ts_travel(&j);
@@ -263,7 +250,6 @@ static void old_connection(void)
         *guest = ts_client_with(TS_TLS13, client[0]);
     const ts_journey j = { .proto = TS_TLS13, .from = ctx, .to_name = NAME,
         .cli = guest, .shim = TS_DENIED, .after = past,
-        .todo = OLD,
         .what = "a ticket that an old connection gives after the client CA changed" };
     STACK_OF(X509_NAME) *names;
     X509_STORE *store;

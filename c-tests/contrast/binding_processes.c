@@ -4,7 +4,8 @@
  * other at the same place and at no other.
  *
  * With a state file each process makes a context of its own and a key pair of
- * its own: what they have in common is the file, and how they are configured.
+ * its own: what they have in common is the file, how they are configured, and
+ * the client CAs that they trust.
  */
 #define _GNU_SOURCE /* mkdtemp, fork */
 #include <stdio.h>
@@ -13,6 +14,8 @@
 
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <openssl/pem.h>
 
 #include "ts.h"
 
@@ -45,6 +48,39 @@ static const spot *find_spot(const char *label)
     ts_bail("no place called %s", label);
 }
 
+/* A client CA: the one that processes which share CA_DIR have in common. */
+#define CA_DIR "TS_CA_DIR"
+
+static ts_cert *client_ca(const char *name)
+{
+    const char *dir = getenv(CA_DIR);
+    ts_cert *ca;
+    char file[256];
+    BIO *bio;
+
+    if (dir == NULL)
+        return ts_cert_new(name, NULL, TS_CERT_CA);
+    BIO_snprintf(file, sizeof(file), "%s/%s.pem", dir, name);
+    if ((bio = BIO_new_file(file, "r")) != NULL) {
+        if ((ca = calloc(1, sizeof(*ca))) == NULL)
+            ts_bail("no memory");
+        ca->x509 = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        ca->key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+        if (ca->x509 == NULL || ca->key == NULL)
+            ts_bail("cannot read %s", file);
+    } else {
+        ERR_clear_error();
+        ca = ts_cert_new(name, NULL, TS_CERT_CA);
+        bio = BIO_new_file(file, "w");
+        if (bio == NULL || PEM_write_bio_X509(bio, ca->x509) != 1
+            || PEM_write_bio_PrivateKey(bio, ca->key, NULL, NULL, 0, NULL, NULL)
+               != 1)
+            ts_bail("cannot write %s", file);
+    }
+    BIO_free(bio);
+    return ca;
+}
+
 /* The server of a place; `client`, if it demands a certificate, has one. */
 static SSL_CTX *server_at(ts_proto p, const spot *s, SSL_CTX **client)
 {
@@ -56,7 +92,7 @@ static SSL_CTX *server_at(ts_proto p, const spot *s, SSL_CTX **client)
         *client = ts_client_ctx(p);
         return ts_place_new(p, &place);
     }
-    ca = ts_cert_new(s->client_ca, NULL, TS_CERT_CA);
+    ca = client_ca(s->client_ca);
     cert = ts_cert_new("client", ca, 0);
     place.client_ca = ca;
     ctx = ts_place_new(p, &place);
@@ -152,13 +188,14 @@ static int in_a_role(const char *role)
 /* ---- two processes and a state file -------------------------------------------------- */
 
 static void run(ts_child *c, const char *verb, ts_proto p, const char *label,
-                const char *state)
+                const char *dir)
 {
-    char role[64], setting[256];
-    const char *env[] = { setting, NULL };
+    char role[64], setting[256], cas[256];
+    const char *env[] = { setting, cas, NULL };
 
     BIO_snprintf(role, sizeof(role), "%s:%d:%s", verb, (int)p, label);
-    BIO_snprintf(setting, sizeof(setting), "TICKETSHIM_STATE=%s", state);
+    BIO_snprintf(setting, sizeof(setting), "TICKETSHIM_STATE=%s/state", dir);
+    BIO_snprintf(cas, sizeof(cas), CA_DIR "=%s", dir);
     c->role = role;
     c->env = env;
     ts_child_run(c);
@@ -167,21 +204,21 @@ static void run(ts_child *c, const char *verb, ts_proto p, const char *label,
 }
 
 static void between(ts_proto p, const char *from, const char *to,
-                    const char *state, const char *want)
+                    const char *dir, const char *want)
 {
     ts_child one = { 0 }, two = { 0 };
 
-    run(&one, "issue", p, from, state);
+    run(&one, "issue", p, from, dir);
     two.in = one.out;
     two.in_len = one.out_len;
-    run(&two, "offer", p, to, state);
+    run(&two, "offer", p, to, dir);
     ts_is_str((const char *)two.out, want, "%s: another process: %s to %s: %s",
               ts_proto_name(p), from, to, want);
     ts_child_free(&one);
     ts_child_free(&two);
 }
 
-static void with_a_state_file(ts_proto p, const char *state)
+static void with_a_state_file(ts_proto p, const char *dir)
 {
     static const struct { const char *from, *to; int resumes; } rows[] = {
         { "open", "open", 1 }, { "open", "other-name", 0 },
@@ -194,7 +231,7 @@ static void with_a_state_file(ts_proto p, const char *state)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        between(p, rows[i].from, rows[i].to, state, !ts_shim_expected()
+        between(p, rows[i].from, rows[i].to, dir, !ts_shim_expected()
                 ? STOCK_FULL : expected(rows[i].resumes));
 }
 
@@ -271,23 +308,26 @@ static void forked(ts_proto p)
 
 int main(int argc, char **argv)
 {
-    char dir[] = "/tmp/ticketshim-test-XXXXXX", state[64], link[80];
+    static const char *const files[] = {
+        "state", "state.lock", "client CA.pem", "other client CA.pem"
+    };
+    char dir[] = "/tmp/ticketshim-test-XXXXXX", file[80];
 
     if (argc > 1)
         return in_a_role(argv[1]);
     if (mkdtemp(dir) == NULL)
         ts_bail("cannot make a directory");
-    BIO_snprintf(state, sizeof(state), "%s/state", dir);
     /* fork() copies the certificates that are there. */
     ts_ca();
     ts_server_cert();
     for (const ts_proto *p = ts_all_protos; *p != TS_PROTO_END; p++) {
         forked(*p);
-        with_a_state_file(*p, state);
+        with_a_state_file(*p, dir);
     }
-    BIO_snprintf(link, sizeof(link), "%s.lock", state);
-    unlink(link);
-    unlink(state);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        BIO_snprintf(file, sizeof(file), "%s/%s", dir, files[i]);
+        unlink(file);
+    }
     if (rmdir(dir) != 0)
         ts_diag("left behind: %s", dir);
     return ts_done();

@@ -192,10 +192,11 @@ static void renewals_of_hosts(ts_proto p, ts_switch where)
     ts_cb cb = TS_CB_INIT;
     ts_journey j = { .proto = p, .from = first, .from_name = A, .to_name = A,
         .shim = TS_RESUMES, .what = "virtual hosts: a renewal" };
-    SSL_SESSION *ss = ts_depart(&j), *next;
+    SSL_SESSION *ss, *next;
 
     ts_note("switched in the %s", ts_switch_name(where));
     ts_vhosts(first, where, hosts);
+    ss = ts_depart(&j);
     cb.dec_return = SSL_TICKET_RETURN_USE_RENEW;
     ts_cb_install(first, &cb);
     for (int i = 0; i < 3; i++) {

@@ -273,15 +273,60 @@ static void fields(EVP_MD_CTX *h, unsigned char tag, const char *name)
         field(h, tag, v->bytes, v->len);
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+    return memcmp(a, b, 32);
+}
+
+/* A field for each digest of what has that name, in the order of the digests. */
+static void sorted(EVP_MD_CTX *h, unsigned char tag, const char *name)
+{
+    unsigned char digests[8][32];
+    size_t n = 0;
+    const value *v;
+
+    for (; n < 8 && (v = nth(name, (int)n)) != NULL; n++)
+        if (EVP_Digest(v->bytes, v->len, digests[n], NULL, EVP_sha256(), NULL)
+            != 1)
+            fail("SHA-256", "");
+    qsort(digests, n, 32, by_bytes);
+    for (size_t i = 0; i < n; i++)
+        field(h, tag, digests[i], 32);
+}
+
+static void check_policies(void)
+{
+    unsigned char digest[32];
+    const unsigned char nobody[4] = { 0, 0, 0, 0 };
+    EVP_MD_CTX *h = start("ticketshim v1 trust");
+
+    sorted(h, 1, "certificate");
+    sorted(h, 2, "revocation_list");
+    finish(h, digest);
+    is("trust_digest", digest, 32);
+
+    h = start("ticketshim v1 policy");
+    field(h, 1, nobody, 4);
+    finish(h, digest);
+    is("policy_digest_open", digest, 32);
+
+    h = start("ticketshim v1 policy");
+    field(h, 1, get("verify_mode", 4), 4);
+    field(h, 2, get("verify_depth", 4), 4);
+    field(h, 6, get("verify_flags", 4), 4);
+    fields(h, 3, "client_ca_name");
+    fields(h, 5, "ca_name");
+    field(h, 7, get("trust_digest", 32), 32);
+    finish(h, digest);
+    is("policy_digest", digest, 32);
+}
+
 static void check_bindings(void)
 {
     unsigned char digest[32];
     EVP_MD_CTX *h = start("ticketshim v1 context");
 
     field(h, 1, get("session_id_context", 0), length("session_id_context"));
-    field(h, 2, get("verify_mode", 4), 4);
-    fields(h, 3, "client_ca_name");
-    fields(h, 5, "ca_name");
     field(h, 4, get("context_id", 0), length("context_id"));
     finish(h, digest);
     is("context_digest", digest, 32);
@@ -295,6 +340,7 @@ static void check_bindings(void)
     field(h, 1, get("protocol", 3), 3);
     field(h, 3, get("public_key_digest", 32), 32);
     field(h, 4, get("context_digest", 32), 32);
+    field(h, 5, get("policy_digest_open", 32), 32);
     finish(h, digest);
     is("binding_public_key", digest, 32);
 
@@ -302,6 +348,7 @@ static void check_bindings(void)
     field(h, 1, get("protocol", 3), 3);
     field(h, 2, get("server_name", 0), length("server_name"));
     field(h, 4, get("context_digest", 32), 32);
+    field(h, 5, get("policy_digest", 32), 32);
     finish(h, digest);
     is("binding", digest, 32);
 }
@@ -376,6 +423,7 @@ static void check_ticket(void)
 static void check_all(void)
 {
     check_chain();
+    check_policies();
     check_bindings();
     check_ticket();
 }

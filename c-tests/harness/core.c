@@ -140,7 +140,8 @@ int ts_core_check(void)
             (unsigned long long)s.refused_bad_mac,
             (unsigned long long)s.refused_malformed,
             (unsigned long long)(s.refused_expired + s.refused_binding
-                                 + s.refused_too_old + s.refused_no_sid_ctx),
+                                 + s.refused_too_old + s.refused_no_sid_ctx
+                                 + s.refused_policy),
             (unsigned long long)s.failures);
     if (want.sealed == 0 && want.opened == 0 && !want.unused) {
         ts_diag("core: the scenario never said what the core should do");

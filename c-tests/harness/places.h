@@ -59,7 +59,8 @@ typedef enum ts_fate {
 /* What the core must have counted for the ticket that was offered. */
 typedef enum ts_count {
     TS_COUNT_OPENED,              /* opened += 1: the default where it resumes */
-    TS_COUNT_BINDING,             /* refused_binding += 1: the default elsewhere */
+    TS_COUNT_BINDING,             /* refused_binding or refused_policy += 1: the
+                                     default elsewhere */
     TS_COUNT_NO_SID,              /* refused_no_sid_ctx += 1 */
     TS_COUNT_NOTHING,             /* the core never got to see it */
     TS_COUNT_KEPT,                /* nor are the new ones its own: the server keeps

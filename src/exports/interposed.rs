@@ -6,13 +6,13 @@
 use std::ffi::{c_int, c_long, c_uchar, c_uint, c_void};
 use std::{ptr, slice};
 
-use openssl_sys::{SSL, SSL_CTX, SSL_METHOD};
+use openssl_sys::{SSL, SSL_CTX, SSL_METHOD, SSL_get_SSL_CTX};
 
 use super::{is_null, version_libssl};
 use crate::libssl::context::{self, Door};
 use crate::libssl::ffi::{self, AnyFn};
 use crate::libssl::guard::{Api, guard};
-use crate::libssl::{connection, real};
+use crate::libssl::{connection, real, servername};
 
 version_libssl!("SSL_CTX_new");
 /// SSL_CTX_new(3): the context gets the core.
@@ -39,7 +39,8 @@ pub(super) fn attached(ctx: Option<*mut SSL_CTX>) -> *mut SSL_CTX {
 
 version_libssl!("SSL_CTX_callback_ctrl");
 /// SSL_CTX_callback_ctrl(3): passes through; one of its commands is how `SSL_CTX_set_tlsext_ticket_key_cb` (a macro)
-/// brings the application's own keys.
+/// brings the application's own keys, another how `SSL_CTX_set_tlsext_servername_callback` (a macro) sets the callback
+/// that ours stands in front of.
 ///
 /// # Safety
 /// As SSL_CTX_callback_ctrl(3); NULL is answered.
@@ -51,11 +52,13 @@ pub unsafe extern "C" fn SSL_CTX_callback_ctrl(ctx: *mut SSL_CTX, cmd: c_int, fp
         }
         let Some(real) = real::SSL_CTX_CALLBACK_CTRL.get() else { return 0 };
         // SAFETY: the caller's promise, the same as the real function's.
-        let real = || unsafe { real(ctx, cmd, fp) };
-        if cmd == ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB {
-            context::callback_door(ctx, Door::LegacyCallback, fp.is_some(), 1, real)
-        } else {
-            real()
+        let real = |fp| unsafe { real(ctx, cmd, fp) };
+        match cmd {
+            ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB => {
+                context::callback_door(ctx, Door::LegacyCallback, fp.is_some(), 1, || real(fp))
+            }
+            ffi::SSL_CTRL_SET_TLSEXT_SERVERNAME_CB => servername::set(ctx, fp, real),
+            _ => real(fp),
         }
     })
 }
@@ -135,6 +138,48 @@ pub unsafe extern "C" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX) -> *m
         // SAFETY: the caller's promise: a live SSL, which no other thread uses.
         unsafe { connection::of(ssl) };
         // SAFETY: the caller's promise, the same as the real function's.
-        unsafe { real(ssl, ctx) }
+        let now = unsafe { real(ssl, ctx) };
+        if !now.is_null() {
+            // SAFETY: the context that the SSL has now.
+            unsafe { connection::serves(now) };
+        }
+        now
     })
+}
+
+version_libssl!("SSL_CTX_set_verify");
+/// SSL_CTX_set_verify(3): passes through, once it is known that some certificates are asked for.
+///
+/// # Safety
+/// As SSL_CTX_set_verify(3); NULL is left alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_set_verify(ctx: *mut SSL_CTX, mode: c_int, callback: AnyFn) {
+    guard((), || {
+        if is_null(ctx, "SSL_CTX_set_verify", "ctx") {
+            return;
+        }
+        let Some(real) = real::SSL_CTX_SET_VERIFY.get() else { return };
+        context::set_verify_mode(ctx, mode);
+        // SAFETY: the caller's promise, the same as the real function's.
+        unsafe { real(ctx, mode, callback) };
+    });
+}
+
+version_libssl!("SSL_set_verify");
+/// SSL_set_verify(3): as above.
+///
+/// # Safety
+/// As SSL_set_verify(3); NULL is left alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_set_verify(ssl: *mut SSL, mode: c_int, callback: AnyFn) {
+    guard((), || {
+        if is_null(ssl, "SSL_set_verify", "ssl") {
+            return;
+        }
+        let Some(real) = real::SSL_SET_VERIFY.get() else { return };
+        // SAFETY: the caller's promise: a live SSL.
+        context::set_verify_mode(unsafe { SSL_get_SSL_CTX(ssl) }, mode);
+        // SAFETY: the caller's promise, the same as the real function's.
+        unsafe { real(ssl, mode, callback) };
+    });
 }

@@ -44,6 +44,12 @@ pub struct ticketshim_stats {
     /// Troubles of the library's own (no memory, no randomness, a bug), each of which became a full handshake or a
     /// connection without a ticket.
     pub failures: u64,
+    /// Refused: which client certificates this server name demands is not known yet (the first connection to a name, if
+    /// the server has several SSL_CTX and asks for client certificates somewhere).
+    pub refused_policy: u64,
+    /// Handshakes that were ended: a ticket had opened, and then the server's callbacks demanded other client
+    /// certificates of that name than before.
+    pub ended: u64,
 }
 
 version!("ticketshim_version", "TICKETSHIM_0");
@@ -100,6 +106,8 @@ const MEMBERS: [Counter; size_of::<ticketshim_stats>() / size_of::<u64>()] = [
     Counter::RefusedMalformed,
     Counter::RefusedNoSidCtx,
     Counter::Failures,
+    Counter::RefusedPolicy,
+    Counter::Ended,
 ];
 
 #[cfg(test)]
@@ -113,7 +121,8 @@ mod tests {
             ($($member:ident)*) => { [$((stringify!($member), offset_of!(ticketshim_stats, $member))),*] };
         }
         let members = offsets![attached detached sealed opened renewed refused_unknown_key refused_expired
-            refused_bad_mac refused_binding refused_too_old refused_malformed refused_no_sid_ctx failures];
+            refused_bad_mac refused_binding refused_too_old refused_malformed refused_no_sid_ctx failures
+            refused_policy ended];
         assert_eq!(members.len(), MEMBERS.len(), "a member is missing in this test");
         for (i, ((name, offset), counter)) in members.into_iter().zip(MEMBERS).enumerate() {
             assert_eq!(offset, i * size_of::<u64>(), "{name} is not where MEMBERS has {counter:?}");

@@ -4,15 +4,18 @@ use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 
-use openssl_sys::{CRYPTO_EX_DATA, SSL, SSL_CTX, SSL_get_SSL_CTX, SSL_get_ex_data};
+use openssl_sys::{
+    CRYPTO_EX_DATA, SSL, SSL_CTX, SSL_CTX_get_verify_mode, SSL_VERIFY_PEER, SSL_get_SSL_CTX, SSL_get_ex_data,
+};
 use ticketshim_core::Binding;
+use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::FullHandshake;
 
-use super::context;
-use super::ffi;
 use super::memory::try_box;
+use super::{context, crossings, ffi, trust};
 
 /// Our part of an `SSL`. Lives in its ex_data and dies with it.
+#[derive(Default)]
 pub(crate) struct Connection {
     /// The context that the connection started on: whose ticket callbacks and keys libssl uses, whatever the
     /// servername callback switches to later. Kept alive by libssl for as long as the SSL (`session_ctx`).
@@ -20,6 +23,14 @@ pub(crate) struct Connection {
     pub(crate) first: *mut SSL_CTX,
     /// The last ticket of this connection that opened.
     pub(crate) opened: Option<OpenedTicket>,
+    /// The policy that this one was opened for, until the servername callback has shown what it is.
+    pub(super) foretold: Option<PolicyDigest>,
+    /// The policy that the client was asked under.
+    pub(super) asked: Option<PolicyDigest>,
+    /// The crossing (`ticketshim_core::binding::Crossing`) at which a ticket was looked at, until the servername callback.
+    pub(super) looked_up: Option<[u8; 32]>,
+    /// The crossing that led to `asked`, until that is remembered.
+    pub(super) crossing: Option<[u8; 32]>,
 }
 
 /// What a ticket that opened says about the tickets that will follow it.
@@ -29,6 +40,29 @@ pub(crate) struct OpenedTicket {
     pub(crate) binding: Binding,
     /// Which session it is (`ticketshim_core::session::fingerprint`); TLS 1.2 and below only, where it stays the same.
     pub(crate) session: Option<[u8; 32]>,
+    /// Whom the connection lets in, as it was foretold when the ticket was opened; `None` where that is not bound.
+    pub(super) policy: Option<PolicyDigest>,
+}
+
+impl Connection {
+    /// Remembers which policy the server name led to.
+    pub(super) fn remember(&mut self) {
+        if let (Some(crossing), Some(policy)) = (self.crossing.take(), &self.asked) {
+            crossings::put(&crossing, policy);
+        }
+    }
+}
+
+/// The context of `ssl` is another, or it has its first.
+///
+/// # Safety
+/// `ctx` is alive.
+pub(crate) unsafe fn serves(ctx: *mut SSL_CTX) {
+    // SAFETY: the caller's promise.
+    if unsafe { SSL_CTX_get_verify_mode(ctx) } & SSL_VERIFY_PEER != 0 {
+        // SAFETY: the caller's promise.
+        unsafe { trust::look(ctx) };
+    }
 }
 
 /// Has libssl tell us of every `SSL` that is made from now on. Called before the first context is given out.
@@ -88,7 +122,11 @@ unsafe extern "C" fn new_connection(
         if !first.is_null() && context::of(first).is_none() {
             return;
         }
-        let Some(connection) = try_box(Connection { first, opened: None }) else { return };
+        if !first.is_null() {
+            // SAFETY: the context of the SSL being made.
+            unsafe { serves(first) };
+        }
+        let Some(connection) = try_box(Connection { first, ..Connection::default() }) else { return };
         let connection = Box::into_raw(connection);
         // SAFETY: libssl's promise: `ad` is the new SSL's.
         if unsafe { ffi::CRYPTO_set_ex_data(ad, index, connection.cast()) } != 1 {

@@ -5,18 +5,24 @@
 
 use std::ffi::{c_int, c_long, c_void};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{mem, ptr};
 
-use openssl_sys::{CRYPTO_EX_DATA, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_ex_data};
+use openssl_sys::{
+    CRYPTO_EX_DATA, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_ex_data, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER,
+};
 use ticketshim_keys::counters::{Counter, add, sub};
 use ticketshim_keys::lock::{ForkGuard, ForkMutex};
 use ticketshim_keys::log;
 use ticketshim_keys::settings::Mode;
 
+use super::crossings;
 use super::ffi;
 use super::mechanism;
 use super::memory::try_box;
 use super::place::Place;
+use super::policy;
+use super::servername::Servername;
 use crate::shim::shim;
 
 /// Our part of an `SSL_CTX`. Lives in its ex_data and dies with it.
@@ -24,6 +30,12 @@ pub(crate) struct Context {
     doors: ForkMutex<Doors>,
     /// What of the binding belongs to the context.
     pub(crate) place: Place,
+    /// The application's servername callback.
+    pub(super) servername: Servername,
+    /// The application told it to ask its peers for certificates.
+    verifies: AtomicBool,
+    /// The application told it something that only servers need: a session id context, or to insist on certificates.
+    is_server: AtomicBool,
 }
 
 /// Which doors the application went through, and whether our callback is in the context.
@@ -38,6 +50,8 @@ struct Doors {
     raw_keys: bool,
     attached: bool,
 }
+
+static CONTEXTS: AtomicUsize = AtomicUsize::new(0);
 
 /// A door to a context's ticket keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +75,14 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX) {
         add(Counter::Failures);
         return;
     };
-    let Some(context) = try_box(Context { doors: ForkMutex::new(Doors::default()), place }) else {
+    let context = Context {
+        doors: ForkMutex::new(Doors::default()),
+        place,
+        servername: Servername::default(),
+        verifies: AtomicBool::new(false),
+        is_server: AtomicBool::new(false),
+    };
+    let Some(context) = try_box(context) else {
         add(Counter::Failures);
         return;
     };
@@ -73,7 +94,9 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX) {
         add(Counter::Failures);
         return;
     }
+    CONTEXTS.fetch_add(1, Ordering::Relaxed);
     shim().store.ensure_state();
+    crossings::set_up();
     // SAFETY: alive as long as the context (free_context below ends it), which the caller has just made.
     let context = unsafe { &*context };
     context.settle(ctx, &mut context.doors());
@@ -118,10 +141,30 @@ pub(crate) fn raw_keys_door(ctx: *mut SSL_CTX, real: impl FnOnce() -> c_long) ->
 
 /// The application has set the context's session id context.
 pub(crate) fn set_id_context(ctx: *mut SSL_CTX, bytes: &[u8]) {
-    if let Some(context) = of(ctx)
-        && !context.place.set_id_context(bytes)
-    {
+    let Some(context) = of(ctx) else { return };
+    context.is_server.store(true, Ordering::Relaxed);
+    context.tell_who_asks();
+    if !context.place.set_id_context(bytes, shim().settings.bind) {
         add(Counter::Failures);
+    }
+}
+
+/// How many contexts there are.
+pub(super) fn count() -> usize {
+    CONTEXTS.load(Ordering::Relaxed)
+}
+
+/// The application sets the verify mode of a context, or of a connection that has it.
+pub(crate) fn set_verify_mode(ctx: *const SSL_CTX, mode: c_int) {
+    if mode & SSL_VERIFY_PEER != 0
+        && let Some(context) = of(ctx)
+    {
+        context.verifies.store(true, Ordering::Relaxed);
+        if mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT != 0 {
+            // Clients have no use for that.
+            context.is_server.store(true, Ordering::Relaxed);
+        }
+        context.tell_who_asks();
     }
 }
 
@@ -138,6 +181,12 @@ pub(crate) fn of<'a>(ctx: *const SSL_CTX) -> Option<&'a Context> {
 }
 
 impl Context {
+    fn tell_who_asks(&self) {
+        if self.verifies.load(Ordering::Relaxed) && self.is_server.load(Ordering::Relaxed) {
+            policy::somebody_asks_now();
+        }
+    }
+
     fn doors(&self) -> ForkGuard<'_, Doors> {
         // Held only around calls that set pointers; handshakes never take it. A panic inside, or a fork while another
         // thread was inside, left at worst a flag.
@@ -229,6 +278,7 @@ unsafe extern "C" fn free_context(
         }
         // SAFETY: libssl's promise: called once, with what attach_new stored (made by Box), after the last use.
         let context = unsafe { Box::from_raw(context.cast::<Context>()) };
+        CONTEXTS.fetch_sub(1, Ordering::Relaxed);
         let mut doors = context.doors();
         doors.set_attached(false);
         for door in [Door::EvpCallback, Door::LegacyCallback, Door::RawKeys] {

@@ -2,7 +2,10 @@
 
 use std::ffi::{c_char, c_int, c_long, c_uchar, c_void};
 
-use openssl_sys::{ASN1_OBJECT, CRYPTO_EX_DATA, SSL, SSL_CTX, X509, X509_ALGOR, X509_NAME, stack_st_X509_NAME};
+use openssl_sys::{
+    ASN1_OBJECT, CRYPTO_EX_DATA, OPENSSL_STACK, SSL, X509, X509_ALGOR, X509_CRL, X509_NAME, X509_OBJECT, X509_STORE,
+    X509_VERIFY_PARAM, stack_st_X509_NAME,
+};
 
 /// The function pointer of `SSL_CTX_callback_ctrl` (<openssl/ssl.h>): its real type depends on the command.
 pub(crate) type AnyFn = Option<unsafe extern "C" fn()>;
@@ -26,18 +29,27 @@ pub(crate) enum X509_PUBKEY {}
 /// `ERR_LIB_SSL` (<openssl/err.h>).
 pub(crate) const ERR_LIB_SSL: c_int = 20;
 
-/// `CRYPTO_EX_INDEX_SSL`, `CRYPTO_EX_INDEX_SSL_CTX` (<openssl/crypto.h>).
+/// `CRYPTO_EX_INDEX_SSL`, `CRYPTO_EX_INDEX_SSL_CTX`, `CRYPTO_EX_INDEX_X509_STORE` (<openssl/crypto.h>).
 pub(crate) const EX_INDEX_SSL: c_int = 0;
 pub(crate) const EX_INDEX_SSL_CTX: c_int = 1;
+pub(crate) const EX_INDEX_X509_STORE: c_int = 4;
 
 /// `SSL_CTRL_…` (<openssl/ssl.h>): the doors to a context's ticket keys.
 pub(crate) const SSL_CTRL_GET_TLSEXT_TICKET_KEYS: c_int = 58;
 pub(crate) const SSL_CTRL_SET_TLSEXT_TICKET_KEYS: c_int = 59;
 pub(crate) const SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB: c_int = 72;
+/// `SSL_CTRL_…`: the servername callback.
+pub(crate) const SSL_CTRL_SET_TLSEXT_SERVERNAME_CB: c_int = 53;
+/// `SSL_CTRL_…`: the store that certificates are verified with, if it is not the context's (from 3.0 on).
+pub(crate) const SSL_CTRL_GET_VERIFY_CERT_STORE: c_int = 137;
 /// `SSL_CTRL_…` that libssl accepts with a NULL context.
 pub(crate) const SSL_CTRL_SET_GROUPS_LIST: c_int = 92;
 pub(crate) const SSL_CTRL_SET_SIGALGS_LIST: c_int = 98;
 pub(crate) const SSL_CTRL_SET_CLIENT_SIGALGS_LIST: c_int = 102;
+
+/// `X509_LU_X509`, `X509_LU_CRL` (<openssl/x509_vfy.h>): what an object of a store is.
+pub(crate) const X509_LU_X509: c_int = 1;
+pub(crate) const X509_LU_CRL: c_int = 2;
 
 /// `SSL_VERIFY_POST_HANDSHAKE` (SSL_CTX_set_verify(3)).
 pub(crate) const SSL_VERIFY_POST_HANDSHAKE: c_int = 0x08;
@@ -65,8 +77,29 @@ unsafe extern "C" {
     pub(crate) fn CRYPTO_get_ex_data(ad: *const CRYPTO_EX_DATA, idx: c_int) -> *mut c_void;
 
     pub(crate) fn SSL_is_dtls(s: *const SSL) -> c_int;
-    pub(crate) fn SSL_CTX_get0_CA_list(ctx: *const SSL_CTX) -> *const stack_st_X509_NAME;
-    pub(crate) fn SSL_CTX_get_client_CA_list(ctx: *const SSL_CTX) -> *mut stack_st_X509_NAME;
+    pub(crate) fn SSL_get0_CA_list(s: *const SSL) -> *const stack_st_X509_NAME;
+    pub(crate) fn SSL_get_client_CA_list(s: *const SSL) -> *mut stack_st_X509_NAME;
+    pub(crate) fn SSL_get_verify_depth(s: *const SSL) -> c_int;
+
+    // The stack's own type differs from stack to stack in openssl-sys; all are OPENSSL_STACK.
+    #[cfg(store_objects = "get0")]
+    pub(crate) fn X509_STORE_get0_objects(xs: *const X509_STORE) -> *mut OPENSSL_STACK;
+    #[cfg(store_objects = "get1")]
+    pub(crate) fn X509_STORE_get1_objects(xs: *mut X509_STORE) -> *mut OPENSSL_STACK;
+    #[cfg(store_objects = "get1")]
+    pub(crate) fn OPENSSL_sk_pop_free(st: *mut OPENSSL_STACK, free: Option<unsafe extern "C" fn(*mut c_void)>);
+    #[cfg(store_objects = "get1")]
+    pub(crate) fn X509_OBJECT_free(object: *mut c_void);
+    pub(crate) fn X509_STORE_get0_param(xs: *const X509_STORE) -> *mut X509_VERIFY_PARAM;
+    pub(crate) fn X509_STORE_lock(xs: *mut X509_STORE) -> c_int;
+    pub(crate) fn X509_STORE_unlock(xs: *mut X509_STORE) -> c_int;
+    pub(crate) fn X509_STORE_get_ex_data(xs: *const X509_STORE, idx: c_int) -> *mut c_void;
+    pub(crate) fn X509_STORE_set_ex_data(xs: *mut X509_STORE, idx: c_int, data: *mut c_void) -> c_int;
+    pub(crate) fn X509_OBJECT_get_type(object: *const X509_OBJECT) -> c_int;
+    pub(crate) fn X509_OBJECT_get0_X509(object: *const X509_OBJECT) -> *mut X509;
+    pub(crate) fn X509_OBJECT_get0_X509_CRL(object: *const X509_OBJECT) -> *mut X509_CRL;
+    pub(crate) fn i2d_X509(x: *const X509, out: *mut *mut c_uchar) -> c_int;
+    pub(crate) fn i2d_X509_CRL(x: *const X509_CRL, out: *mut *mut c_uchar) -> c_int;
 
     pub(crate) fn X509_get_X509_PUBKEY(x: *const X509) -> *mut X509_PUBKEY;
     pub(crate) fn X509_PUBKEY_get0_param(

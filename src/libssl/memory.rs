@@ -84,3 +84,50 @@ impl<T> Drop for Archive<T> {
 unsafe impl<T: Send + Sync> Sync for Archive<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for Archive<T> {}
+
+/// Most states of one context whose hashes are kept. One is usual; a program that changes a context under way has two.
+const KEPT: usize = 16;
+
+/// A hash and the facts that it was made from.
+pub(crate) struct Kept<T> {
+    facts: Vec<u8>,
+    hash: T,
+}
+
+/// The kept hash over these facts, or a new one, which is kept as long as there is room.
+pub(crate) fn keep<'a, T: Copy>(
+    archive: &Archive<Kept<T>>,
+    facts: impl Iterator<Item = &'a [u8]> + Clone,
+    hash: impl FnOnce() -> T,
+) -> Option<T> {
+    let same = |kept: &&Kept<T>| {
+        let mut rest = kept.facts.as_slice();
+        facts.clone().all(|fact| rest.strip_prefix(fact).map(|r| rest = r).is_some()) && rest.is_empty()
+    };
+    if let Some(kept) = archive.iter().find(same) {
+        return Some(kept.hash);
+    }
+    let hash = hash();
+    if archive.iter().count() < KEPT {
+        archive.add(Kept { facts: try_copy(facts)?, hash })?;
+    }
+    Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_kept_by_their_facts() {
+        let archive = Archive::new();
+        let parts: [&[u8]; 2] = [b"a", b"bc"];
+        assert_eq!(keep(&archive, parts.into_iter(), || 1), Some(1));
+        assert_eq!(keep(&archive, parts.into_iter(), || 2), Some(1));
+        assert_eq!(keep(&archive, [&b"abcd"[..]].into_iter(), || 3), Some(3));
+        for n in 0..100u8 {
+            assert_eq!(keep(&archive, [&[n][..]].into_iter(), || i32::from(n)), Some(i32::from(n)));
+        }
+        assert_eq!(archive.iter().count(), KEPT);
+    }
+}

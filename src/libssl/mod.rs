@@ -1,21 +1,26 @@
 //! What stands behind the exports: everything that talks to libssl and libcrypto.
 //!
 //! The way of a ticket: libssl calls the key callback ([`mechanism`], [`callback`]), which asks [`ticket`] for a job
-//! (keys from the store, place from [`place`]) and hands the job to the cipher that libssl will run; the cipher
+//! (keys from the store; where it may be used from [`place`] and
+//! [`policy`], and before the application has decided that, from what [`servername`] and [`crossings`] foretell) and hands the job to the cipher that libssl will run; the cipher
 //! ([`mechanism`] again) lets [`ticket`] seal or open the bytes.
 
 mod callback;
 pub(crate) mod connection;
 pub(crate) mod context;
+mod crossings;
 pub(crate) mod errors;
 pub(crate) mod ffi;
 #[macro_use]
 pub(crate) mod guard;
 mod memory;
 mod place;
+mod policy;
 #[macro_use]
 pub(crate) mod real;
+pub(crate) mod servername;
 mod ticket;
+mod trust;
 
 /// How tickets get from libssl to [`ticket`]: the one thing in which OpenSSL 1.1.1 and 3 differ (`build.rs` chooses).
 #[cfg_attr(mechanism = "provider", path = "provider.rs")]

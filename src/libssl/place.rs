@@ -6,44 +6,31 @@
 use std::ffi::{c_int, c_uchar};
 use std::ptr;
 use std::slice;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use openssl_sys::{
-    OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_verify_mode, SSL_CTX_get0_certificate,
-    SSL_client_hello_get0_ext, SSL_get_servername, SSL_version, TLS1_3_VERSION, TLSEXT_NAMETYPE_host_name, X509_NAME,
-    stack_st_X509_NAME,
+    SSL, SSL_CTX, SSL_CTX_get0_certificate, SSL_client_hello_get0_ext, SSL_get_servername, SSL_version, TLS1_3_VERSION,
+    TLSEXT_NAMETYPE_host_name,
 };
-use ticketshim_core::binding::{Binding, Context, ContextDigest, Family, Protocol, Server, public_key_digest};
+use ticketshim_core::binding::{
+    Binding, Context, ContextDigest, Family, PolicyDigest, Protocol, Server, public_key_digest,
+};
 use ticketshim_keys::settings::Bind;
 
 use super::ffi;
-use super::memory::{Archive, try_copy};
-
-/// Most states of one context whose hashes are kept. One is usual; a program that changes a context under way has two.
-const KEPT: usize = 16;
+use super::memory::{Archive, Kept, keep};
+use super::policy::Policies;
 
 /// What of the binding belongs to one `SSL_CTX`.
 pub(crate) struct Place {
-    /// Of this very context, for `TICKETSHIM_BIND=context`; zeros otherwise.
-    id: [u8; 16],
-    id_contexts: Archive<IdContext>,
-    /// The one of `id_contexts` that is in force, or null.
-    id_context: AtomicPtr<IdContext>,
-    contexts: Archive<Kept<ContextDigest>>,
+    /// Names this very context, in this process and those forked from it.
+    pub(super) id: [u8; 16],
+    /// Of each session id context that it ever had, with the id if the mode binds to that.
+    contexts: Archive<ContextDigest>,
+    /// The one of `contexts` that is in force.
+    context: AtomicPtr<ContextDigest>,
     public_keys: Archive<Kept<[u8; 32]>>,
-}
-
-/// A session id context (SSL_CTX_set_session_id_context(3): at most 32 bytes).
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct IdContext {
-    bytes: [u8; 32],
-    len: usize,
-}
-
-/// A hash and the facts that it was made from.
-struct Kept<T> {
-    facts: Vec<u8>,
-    hash: T,
+    pub(super) policies: Policies,
 }
 
 /// At which point of the handshake the facts are read: it decides how the server name can be had.
@@ -51,41 +38,35 @@ struct Kept<T> {
 pub(crate) enum Moment {
     /// A ticket came in: the ClientHello is at hand, and not yet evaluated.
     Opening,
-    /// A ticket is made: the ClientHello is evaluated, and gone.
+    /// A ticket is made, or the servername callback is called: the ClientHello has been evaluated.
     Sealing,
 }
 
 impl Place {
-    /// `None` if a random id is needed and cannot be had.
+    /// `None` if a random id is needed and cannot be had, or memory has run out.
     pub(crate) fn new(bind: Bind) -> Option<Self> {
-        let mut id = [0; 16];
-        // Only then: a server that starts while the kernel has no randomness yet is attached all the same, and has
-        // tickets as soon as there is some.
-        if bind == Bind::Context && !ticketshim_keys::random::fill(&mut id) {
-            return None;
-        }
-        Some(Self {
-            id,
-            id_contexts: Archive::new(),
-            id_context: AtomicPtr::new(ptr::null_mut()),
+        let place = Self {
+            id: new_id(bind)?,
             contexts: Archive::new(),
+            context: AtomicPtr::new(ptr::null_mut()),
             public_keys: Archive::new(),
-        })
+            policies: Archive::new(),
+        };
+        place.set_id_context(&[], bind).then_some(place)
     }
 
     /// The application has set the context's session id context, which libssl lets nobody read.
-    pub(crate) fn set_id_context(&self, bytes: &[u8]) -> bool {
-        let mut new = IdContext { bytes: [0; 32], len: bytes.len() };
-        let Some(place) = new.bytes.get_mut(..bytes.len()) else { return false };
-        place.copy_from_slice(bytes);
-        let kept = self.id_contexts.iter().find(|old| **old == new).or_else(|| self.id_contexts.add(new));
+    pub(crate) fn set_id_context(&self, session_id_context: &[u8], bind: Bind) -> bool {
+        let id = if bind == Bind::Context { &self.id[..] } else { &[] };
+        let new = Context { session_id_context, id }.digest();
+        let kept = self.contexts.iter().find(|old| **old == new).or_else(|| self.contexts.add(new));
         let Some(kept) = kept else { return false };
-        self.id_context.store(ptr::from_ref(kept).cast_mut(), Ordering::Release);
+        self.context.store(ptr::from_ref(kept).cast_mut(), Ordering::Release);
         true
     }
 
-    /// The binding of `ssl`, which started on `first`, whose part of ours this is. `None` if memory has run out or the
-    /// ClientHello's server name is not one.
+    /// The binding of `ssl`, which started on `first`, whose part of ours this is, and ends under `policy` (`None`
+    /// where the mode leaves that out). `None` if memory has run out or the ClientHello's server name is not one.
     ///
     /// # Safety
     /// Both are alive; called inside a ticket key callback for `ssl`, at that `moment`.
@@ -93,6 +74,7 @@ impl Place {
         &self,
         ssl: *mut SSL,
         first: *mut SSL_CTX,
+        policy: Option<&PolicyDigest>,
         bind: Bind,
         moment: Moment,
     ) -> Option<Binding> {
@@ -101,48 +83,15 @@ impl Place {
         if bind == Bind::None {
             return Some(Binding::new(protocol, Server::Unnamed, None));
         }
-        let context = match bind {
-            // SAFETY: the caller's promise.
-            Bind::Context => Some(unsafe { self.context(first, &self.id) }?),
-            // SAFETY: the caller's promise.
-            Bind::Strict => Some(unsafe { self.context(first, &[]) }?),
-            Bind::Sni | Bind::None => None,
-        };
         // SAFETY: the caller's promise.
         let server = match unsafe { server_name(ssl, moment) }? {
             Some(name) => Server::Name(name),
             // SAFETY: the caller's promise.
             None => unsafe { self.public_key(first) }?,
         };
-        Some(Binding::new(protocol, server, context.as_ref()))
-    }
-
-    /// # Safety
-    /// `ctx` is alive.
-    unsafe fn context(&self, ctx: *mut SSL_CTX, id: &[u8]) -> Option<ContextDigest> {
-        // SAFETY: the caller's promise.
-        let verify_mode = unsafe { SSL_CTX_get_verify_mode(ctx) } as u32;
-        // SAFETY: the caller's promise.
-        let client_cas = unsafe { ffi::SSL_CTX_get_client_CA_list(ctx) };
-        // SAFETY: the caller's promise.
-        let cas = unsafe { ffi::SSL_CTX_get0_CA_list(ctx) };
-        // SAFETY: the context's own list, or null.
-        let client_ca_names = unsafe { names(client_cas) }?;
-        // SAFETY: the context's own list, or null.
-        let ca_names = unsafe { names(cas) }?;
-        // SAFETY: null or an entry of our archive, which lives as long as `self`.
-        let id_context = unsafe { self.id_context.load(Ordering::Acquire).as_ref() };
-        let id_context = id_context.and_then(|c| c.bytes.get(..c.len)).unwrap_or_default();
-        // Compared in this order only with one another, and so that no two contexts look the same (DER names say how
-        // long they are); the encoding that is hashed is the core's.
-        let number = verify_mode.to_be_bytes();
-        let lengths = [id_context.len(), client_ca_names.len()].map(usize::to_be_bytes);
-        let facts = [&number[..], lengths.as_flattened(), id_context].into_iter();
-        let facts = facts.chain(client_ca_names.iter().copied()).chain(ca_names.iter().copied());
-        let (client_ca_names, ca_names) = (&client_ca_names, &ca_names);
-        keep(&self.contexts, facts, || {
-            Context { session_id_context: id_context, verify_mode, client_ca_names, ca_names, id }.digest()
-        })
+        // SAFETY: an entry of our archive, which lives as long as `self`, and never null after `new`.
+        let context = unsafe { self.context.load(Ordering::Acquire).as_ref() }?;
+        Some(Binding::new(protocol, server, policy.map(|policy| (context, policy))))
     }
 
     /// # Safety
@@ -154,6 +103,20 @@ impl Place {
             None => Some(Server::Unnamed),
         }
     }
+}
+
+/// Names a context. Where tickets are bound to it, no other may ever have that name; else it only has to be another's
+/// nowhere in this line of forks, and a server that starts while the kernel has no randomness yet can have one too.
+fn new_id(bind: Bind) -> Option<[u8; 16]> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut id = [0; 16];
+    if ticketshim_keys::random::fill(&mut id) {
+        return Some(id);
+    }
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let words = [u64::from(std::process::id()), count].map(u64::to_ne_bytes);
+    id.copy_from_slice(words.as_flattened());
+    (bind != Bind::Context).then_some(id)
 }
 
 /// What `ssl` speaks. In QUIC callbacks get the QUIC connection rather than the TLS inside it, and its version is
@@ -174,31 +137,11 @@ pub(super) unsafe fn protocol(ssl: *mut SSL) -> Protocol {
     Protocol { family, version: version as u16 }
 }
 
-/// The kept hash over these facts, or a new one, which is kept as long as there is room.
-fn keep<'a, T: Copy>(
-    archive: &Archive<Kept<T>>,
-    facts: impl Iterator<Item = &'a [u8]> + Clone,
-    hash: impl FnOnce() -> T,
-) -> Option<T> {
-    let same = |kept: &&Kept<T>| {
-        let mut rest = kept.facts.as_slice();
-        facts.clone().all(|fact| rest.strip_prefix(fact).map(|r| rest = r).is_some()) && rest.is_empty()
-    };
-    if let Some(kept) = archive.iter().find(same) {
-        return Some(kept.hash);
-    }
-    let hash = hash();
-    if archive.iter().count() < KEPT {
-        archive.add(Kept { facts: try_copy(facts)?, hash })?;
-    }
-    Some(hash)
-}
-
 /// The server name that the client asked for; `Some(None)` if it asked for none.
 ///
 /// # Safety
-/// `ssl` is alive and inside a ticket key callback, at that `moment`.
-unsafe fn server_name<'a>(ssl: *mut SSL, moment: Moment) -> Option<Option<&'a [u8]>> {
+/// `ssl` is alive and inside a callback of its handshake, at that `moment`.
+pub(super) unsafe fn server_name<'a>(ssl: *mut SSL, moment: Moment) -> Option<Option<&'a [u8]>> {
     match moment {
         Moment::Opening => {
             let mut data = ptr::null();
@@ -234,34 +177,6 @@ fn parse_server_name(extension: &[u8]) -> Option<&[u8]> {
     let exact =
         usize::from(u16::from_be_bytes(*len)) == list.len() && usize::from(u16::from_be_bytes(*name_len)) == name.len();
     (*kind == 0 && exact).then_some(name)
-}
-
-/// The DER of every name in a list of them.
-///
-/// # Safety
-/// `list` is null, or a list of a context that lives, and nobody changes it during the handshake (libssl's own rule).
-unsafe fn names<'a>(list: *const stack_st_X509_NAME) -> Option<Vec<&'a [u8]>> {
-    let list = list.cast::<OPENSSL_STACK>();
-    let mut names = Vec::new();
-    if list.is_null() {
-        return Some(names);
-    }
-    // SAFETY: the caller's promise.
-    let count = unsafe { OPENSSL_sk_num(list) };
-    names.try_reserve(usize::try_from(count).unwrap_or(0)).ok()?;
-    for i in 0..count {
-        // SAFETY: as above, within its length.
-        let name = unsafe { OPENSSL_sk_value(list, i) }.cast::<X509_NAME>();
-        let mut der: *const c_uchar = ptr::null();
-        let mut len = 0;
-        // SAFETY: a name of the list; gives a pointer to its own encoding, which it keeps.
-        if name.is_null() || unsafe { ffi::X509_NAME_get0_der(name, &mut der, &mut len) } != 1 {
-            return None;
-        }
-        // SAFETY: libcrypto's promise: `len` bytes, alive as long as the name.
-        names.push(unsafe { slice::from_raw_parts(der, len) });
-    }
-    Some(names)
 }
 
 /// The bits of the public key in the context's current certificate.
@@ -309,18 +224,5 @@ mod tests {
         for extension in wrong {
             assert_eq!(parse_server_name(extension), None, "{extension:x?}");
         }
-    }
-
-    #[test]
-    fn hashes_are_kept_by_their_facts() {
-        let archive = Archive::new();
-        let parts: [&[u8]; 2] = [b"a", b"bc"];
-        assert_eq!(keep(&archive, parts.into_iter(), || 1), Some(1));
-        assert_eq!(keep(&archive, parts.into_iter(), || 2), Some(1));
-        assert_eq!(keep(&archive, [&b"abcd"[..]].into_iter(), || 3), Some(3));
-        for n in 0..100u8 {
-            assert_eq!(keep(&archive, [&[n][..]].into_iter(), || i32::from(n)), Some(i32::from(n)));
-        }
-        assert_eq!(archive.iter().count(), KEPT);
     }
 }

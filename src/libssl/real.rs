@@ -43,6 +43,8 @@ real! {
     SSL_CTX_CALLBACK_CTRL = "SSL_CTX_callback_ctrl" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, AnyFn) -> c_long;
     SET_SESSION_ID_CONTEXT = "SSL_CTX_set_session_id_context" in NODE,
         unsafe extern "C" fn(*mut SSL_CTX, *const c_uchar, c_uint) -> c_int;
+    SSL_CTX_SET_VERIFY = "SSL_CTX_set_verify" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, AnyFn);
+    SSL_SET_VERIFY = "SSL_set_verify" in NODE, unsafe extern "C" fn(*mut SSL, c_int, AnyFn);
     SET_SSL_CTX = "SSL_set_SSL_CTX" in NODE, unsafe extern "C" fn(*mut SSL, *mut SSL_CTX) -> *mut SSL_CTX;
     SET_SESSION_TICKET_CB = "SSL_CTX_set_session_ticket_cb" in NODE_TICKETS,
         unsafe extern "C" fn(

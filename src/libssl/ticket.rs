@@ -14,19 +14,23 @@ use openssl_sys::{
     SSL, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time, SSL_SESSION_get_timeout,
     SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER, SSL_get_session, SSL_get_verify_mode, SSL_session_reused,
 };
+use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Refusal, Salt, TAG_LEN};
 use ticketshim_core::seal::{open_body, seal_body};
 use ticketshim_core::session::{self, Session};
 use ticketshim_core::{Binding, Found};
 use ticketshim_keys::counters::{Counter, add};
+use ticketshim_keys::settings::Bind;
 use ticketshim_keys::{clock, log};
 use zeroize::Zeroize;
 
-use super::connection::{self, OpenedTicket};
-use super::context;
+use super::connection::{self, Connection, OpenedTicket};
+use super::context::{self, Context};
 use super::ffi;
 use super::guard::{guard, maybe_panic};
 use super::place::Moment;
+use super::policy;
+use super::servername::{self, Foretold};
 use crate::shim::shim;
 
 /// What the cipher is to do with the bytes that libssl will give it.
@@ -59,6 +63,7 @@ pub(crate) struct OpenJob {
     key_name: KeyName,
     salt: Salt,
     binding: Binding,
+    policy: Option<PolicyDigest>,
     now: u64,
     tls13: bool,
     /// The connection that is told when the ticket has opened. Used only inside the callback's own call.
@@ -97,7 +102,7 @@ pub(crate) unsafe fn begin_seal(ssl: *mut SSL, set_mac: impl FnOnce(&[u8; 32]) -
     let binding = match carried.filter(|(of, _)| is_this(of)) {
         Some((_, binding)) => binding,
         // SAFETY: the caller's promise; `first` lives as long as the SSL.
-        None => unsafe { context.place.binding(ssl, connection.first, shim().settings.bind, Moment::Sealing) }?,
+        None => unsafe { sealing_place(ssl, connection, context) }?,
     };
     let ring = shim().store.read(now)?;
     // SAFETY: the caller's promise.
@@ -130,8 +135,7 @@ pub(crate) unsafe fn begin_open(
         Found::Unknown => return refuse(Refusal::UnknownKey),
     };
     // SAFETY: the caller's promise; `first` lives as long as the SSL.
-    let binding = unsafe { context.place.binding(ssl, connection.first, shim().settings.bind, Moment::Opening) };
-    let Some(binding) = binding else { return refuse(Refusal::Binding) };
+    let (binding, policy) = unsafe { opening_place(ssl, connection, context) }?;
     if !set_mac(keys.mac.expose()) {
         add(Counter::Failures);
         return None;
@@ -143,10 +147,60 @@ pub(crate) unsafe fn begin_open(
         key_name,
         salt,
         binding,
+        policy,
         now,
         tls13,
         ssl,
     })
+}
+
+/// Where a ticket that is made now may be used.
+///
+/// # Safety
+/// `ssl` is alive and inside its ticket key callback; `context` is our part of the context it started on.
+unsafe fn sealing_place(ssl: *mut SSL, connection: &mut Connection, context: &Context) -> Option<Binding> {
+    let bind = shim().settings.bind;
+    let policy = match bind {
+        Bind::Strict | Bind::Context => {
+            // SAFETY: the caller's promise.
+            let now = unsafe { policy::of(ssl) }?;
+            let asked = *connection.asked.get_or_insert(now);
+            connection.remember();
+            // What the client was asked may be long ago, or only half of it.
+            Some(if asked == now { now } else { PolicyDigest::between(&asked, &now) })
+        }
+        Bind::Sni | Bind::None => None,
+    };
+    // SAFETY: the caller's promise; `first` lives as long as the SSL.
+    unsafe { context.place.binding(ssl, connection.first, policy.as_ref(), bind, Moment::Sealing) }
+}
+
+/// Where a ticket that comes in must have been sealed for. `None` if that is not known, or not yet; counted.
+///
+/// # Safety
+/// As above.
+unsafe fn opening_place(
+    ssl: *mut SSL,
+    connection: &mut Connection,
+    context: &Context,
+) -> Option<(Binding, Option<PolicyDigest>)> {
+    let bind = shim().settings.bind;
+    (connection.foretold, connection.asked, connection.crossing, connection.looked_up) = (None, None, None, None);
+    let policy = match bind {
+        // SAFETY: the caller's promise.
+        Bind::Strict | Bind::Context => match unsafe { servername::foretell(ssl, connection, context) } {
+            Some(Foretold::Policy(policy)) => Some(policy),
+            Some(Foretold::Unknown) => {
+                add(Counter::RefusedPolicy);
+                return None;
+            }
+            None => return refuse(Refusal::Binding),
+        },
+        Bind::Sni | Bind::None => None,
+    };
+    // SAFETY: the caller's promise; `first` lives as long as the SSL.
+    let binding = unsafe { context.place.binding(ssl, connection.first, policy.as_ref(), bind, Moment::Opening) };
+    binding.map(|binding| (binding, policy)).or_else(|| refuse(Refusal::Binding))
 }
 
 /// Counts a refusal. `None`, for the caller to return.
@@ -225,7 +279,9 @@ impl Job {
                 guard(None, || {
                     maybe_panic("open-final");
                     // SAFETY: libssl runs the cipher inside the call that ran the key callback, whose SSL this is.
-                    unsafe { connection::of(ssl) }?.opened = Some(opened);
+                    let connection = unsafe { connection::of(ssl) }?;
+                    connection.foretold = opened.policy;
+                    connection.opened = Some(opened);
                     Some(())
                 })?;
                 add(Counter::Opened);
@@ -288,7 +344,7 @@ impl OpenJob {
             return refuse(Refusal::Binding);
         }
         let of = (!self.tls13).then(|| session::fingerprint(session.master_key));
-        Some(OpenedTicket { time, binding: self.binding, session: of })
+        Some(OpenedTicket { time, binding: self.binding, session: of, policy: self.policy })
     }
 
     /// Whether the connection demands a certificate of the client, and the session has none: made where none was asked

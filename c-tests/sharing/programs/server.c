@@ -122,7 +122,7 @@ static void stats(char *answer, size_t size)
     /* In the order of include/ticketshim.h. */
     static const char *const names[] = {
         "attached", "detached", "sealed", "opened", "renewed", "unknown_key", "expired", "bad_mac",
-        "binding", "too_old", "malformed", "no_sid_ctx", "failures"
+        "binding", "too_old", "malformed", "no_sid_ctx", "failures", "policy", "ended"
     };
     enum { COUNT = sizeof(names) / sizeof(names[0]) };
     void *p = dlsym(RTLD_DEFAULT, "ticketshim_get_stats");

@@ -272,6 +272,15 @@ pub struct Inspect {
     /// The CA certificates whose names the server sends to clients; may be given more than once, in its order
     #[arg(long, value_name = "FILE")]
     pub client_ca: Vec<PathBuf>,
+    /// CA certificates that the server trusts for clients, and whose names it does not send
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub trusted_ca: Vec<PathBuf>,
+    /// Revocation lists that the server has loaded
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub crl: Vec<PathBuf>,
+    /// How long a client's chain may be (SSL_CTX_set_verify_depth) [default: -1 (not set), 1 and 100]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub verify_depth: Option<i32>,
     /// Also show the session's master secret, which decrypts its connections
     #[arg(long)]
     pub reveal_master_secret: bool,

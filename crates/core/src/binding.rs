@@ -5,8 +5,8 @@
 //! (CVE-2025-23419, CVE-2025-23048). So a ticket opens only where everything below is the same as where it was sealed.
 //!
 //! The encoding is injective: fixed label, then every field as `tag[1] ‖ length[4, big-endian] ‖ bytes`, hashed with
-//! SHA-256. What belongs to the context does not change between connections, so it is hashed once ([`Context::digest`])
-//! and the result takes part in the hash of each connection ([`Binding::new`]).
+//! SHA-256. What does not change between connections is hashed once ([`Context::digest`], [`Policy::digest`],
+//! [`trust_digest`]) and the result takes part in the hash of each connection ([`Binding::new`]).
 
 use sha2::{Digest, Sha256};
 
@@ -54,17 +54,11 @@ pub enum Server<'a> {
     Unnamed,
 }
 
-/// What of an `SSL_CTX` decides who may come in.
+/// What of the `SSL_CTX` that a connection started on is bound.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// `SSL_CTX_set_session_id_context`.
     pub session_id_context: &'a [u8],
-    /// `SSL_CTX_get_verify_mode`.
-    pub verify_mode: u32,
-    /// Each DER name of `SSL_CTX_get_client_CA_list`, in its order.
-    pub client_ca_names: &'a [&'a [u8]],
-    /// Each DER name of `SSL_CTX_get0_CA_list` (which libssl sends where the list above is empty), in its order.
-    pub ca_names: &'a [&'a [u8]],
     /// A random id of this very context in mode `context`, empty otherwise.
     pub id: &'a [u8],
 }
@@ -78,22 +72,115 @@ impl Context<'_> {
     pub fn digest(&self) -> ContextDigest {
         let mut h = Hasher::new(b"ticketshim v1 context");
         h.field(1, self.session_id_context);
-        h.field(2, &self.verify_mode.to_be_bytes());
-        for name in self.client_ca_names {
-            h.field(3, name);
-        }
-        for name in self.ca_names {
-            h.field(5, name);
-        }
         h.field(4, self.id);
         ContextDigest(h.finish())
     }
 }
 
+/// Whom a connection lets in: what it asks of the client's certificate once all callbacks have been called.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy<'a> {
+    /// `SSL_get_verify_mode`.
+    pub verify_mode: u32,
+    /// What a certificate is held to; `None` where none is asked for (no `SSL_VERIFY_PEER` in the mode).
+    pub clients: Option<Clients<'a>>,
+}
+
+/// Which client certificates are good.
+#[derive(Clone, Copy, Debug)]
+pub struct Clients<'a> {
+    /// `SSL_get_verify_depth`.
+    pub depth: i32,
+    /// The flags of the verification that decide which certificates are good (`X509_V_FLAG_…`).
+    pub flags: u32,
+    /// Each DER name of `SSL_get_client_CA_list`, in its order.
+    pub client_ca_names: &'a [&'a [u8]],
+    /// Each DER name of `SSL_get0_CA_list` (which libssl sends where the list above is empty), in its order.
+    pub ca_names: &'a [&'a [u8]],
+    /// [`trust_digest`] of the store that certificates are verified with.
+    pub trust: [u8; 32],
+}
+
+/// [`Policy`], hashed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PolicyDigest(pub [u8; 32]);
+
+impl Policy<'_> {
+    /// The policy's part of the binding.
+    pub fn digest(&self) -> PolicyDigest {
+        let mut h = Hasher::new(b"ticketshim v1 policy");
+        h.field(1, &self.verify_mode.to_be_bytes());
+        if let Some(clients) = &self.clients {
+            h.field(2, &clients.depth.to_be_bytes());
+            h.field(6, &clients.flags.to_be_bytes());
+            for name in clients.client_ca_names {
+                h.field(3, name);
+            }
+            for name in clients.ca_names {
+                h.field(5, name);
+            }
+            h.field(7, &clients.trust);
+        }
+        PolicyDigest(h.finish())
+    }
+}
+
+impl PolicyDigest {
+    /// Of a connection whose client was asked under one policy, and whose ticket is made under another. It is that of
+    /// no policy, so a ticket that is sealed for it opens nowhere.
+    pub fn between(asked: &Self, now: &Self) -> Self {
+        let mut h = Hasher::new(b"ticketshim v1 policies");
+        h.field(1, &asked.0);
+        h.field(2, &now.0);
+        Self(h.finish())
+    }
+}
+
+/// The digest of a set of certificates and revocation lists, each given by the SHA-256 of its DER. Sorts both.
+pub fn trust_digest(certificates: &mut [[u8; 32]], revocation_lists: &mut [[u8; 32]]) -> [u8; 32] {
+    let mut h = Hasher::new(b"ticketshim v1 trust");
+    for (tag, set) in [(1, certificates), (2, revocation_lists)] {
+        set.sort_unstable();
+        for digest in set {
+            h.field(tag, digest);
+        }
+    }
+    h.finish()
+}
+
+/// SHA-256, as [`trust_digest`] wants it of each certificate and list.
+pub fn digest_of(der: &[u8]) -> [u8; 32] {
+    Sha256::digest(der).into()
+}
+
+/// Where a handshake is before it is known where it leads: see [`Crossing::digest`].
+#[derive(Clone, Copy, Debug)]
+pub struct Crossing<'a> {
+    /// The random id of the context that the connection started on.
+    pub context_id: &'a [u8; 16],
+    /// The policy before the application's servername callback.
+    pub policy: &'a PolicyDigest,
+    /// The server name that the client asked for.
+    pub name: Option<&'a [u8]>,
+}
+
+impl Crossing<'_> {
+    /// Names the crossing. Never leaves the machine, and is not part of a ticket.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut h = Hasher::new(b"ticketshim v1 crossing");
+        h.field(1, self.context_id);
+        h.field(2, &self.policy.0);
+        if let Some(name) = self.name {
+            h.field(3, name);
+        }
+        h.finish()
+    }
+}
+
 impl Binding {
-    /// The binding of a connection: protocol, server, and the context that the connection started on (`None` where the
-    /// mode leaves the context out).
-    pub fn new(protocol: Protocol, server: Server<'_>, context: Option<&ContextDigest>) -> Self {
+    /// The binding of a connection: protocol, server, and where the mode does not leave it out, the context that the
+    /// connection started on and the policy that it ended under.
+    pub fn new(protocol: Protocol, server: Server<'_>, place: Option<(&ContextDigest, &PolicyDigest)>) -> Self {
         let mut h = Hasher::new(b"ticketshim v1 binding");
         let version = protocol.version.to_be_bytes();
         h.field(1, &[protocol.family as u8, version[0], version[1]]);
@@ -102,8 +189,9 @@ impl Binding {
             Server::PublicKey(digest) => h.field(3, &digest),
             Server::Unnamed => {}
         }
-        if let Some(context) = context {
+        if let Some((context, policy)) = place {
             h.field(4, &context.0);
+            h.field(5, &policy.0);
         }
         Self(h.finish())
     }
@@ -138,30 +226,18 @@ mod tests {
     const TLS13: Protocol = Protocol { family: Family::Tls, version: 0x0304 };
     const TLS12: Protocol = Protocol { family: Family::Tls, version: 0x0303 };
 
-    fn context<'a>(sid: &'a [u8], verify_mode: u32, cas: &'a [&'a [u8]]) -> ContextDigest {
-        Context { session_id_context: sid, verify_mode, client_ca_names: cas, ca_names: &[], id: b"" }.digest()
+    const OPEN: Policy<'_> = Policy { verify_mode: 0, clients: None };
+    const CLIENTS: Clients<'_> = Clients { depth: 1, flags: 0, client_ca_names: &[], ca_names: &[], trust: [0; 32] };
+
+    fn context(session_id_context: &[u8]) -> ContextDigest {
+        Context { session_id_context, id: b"" }.digest()
     }
 
-    #[test]
-    fn every_field_counts() {
-        let base = context(b"s", 0, &[]);
-        let all = [
-            Binding::new(TLS13, Server::Name(b"a.example"), Some(&base)),
-            Binding::new(TLS13, Server::Name(b"b.example"), Some(&base)),
-            Binding::new(TLS12, Server::Name(b"a.example"), Some(&base)),
-            Binding::new(Protocol { family: Family::Quic, ..TLS13 }, Server::Name(b"a.example"), Some(&base)),
-            Binding::new(TLS13, Server::Unnamed, Some(&base)),
-            Binding::new(TLS13, Server::Name(b""), Some(&base)),
-            Binding::new(TLS13, Server::PublicKey([1; 32]), Some(&base)),
-            Binding::new(TLS13, Server::Name(&[1; 32]), Some(&base)),
-            Binding::new(TLS13, Server::Name(b"a.example"), None),
-            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"s", 1, &[]))),
-            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"t", 0, &[]))),
-            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"s", 0, &[b"ab", b"c"]))),
-            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"s", 0, &[b"a", b"bc"]))),
-            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"s", 0, &[b"abc"]))),
-            Binding::new(TLS13, Server::Name(b"a.example"), Some(&context(b"s", 0, &[b"abc", b""]))),
-        ];
+    fn demanding(clients: Clients<'_>) -> PolicyDigest {
+        Policy { verify_mode: 3, clients: Some(clients) }.digest()
+    }
+
+    fn assert_all_differ<T: PartialEq + core::fmt::Debug>(all: &[T]) {
         for (i, a) in all.iter().enumerate() {
             for (j, b) in all[..i].iter().enumerate() {
                 assert_ne!(a, b, "{i} and {j}");
@@ -170,13 +246,76 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_names_are_not_one_another() {
-        let digest = |client_ca_names, ca_names| {
-            Context { session_id_context: b"", verify_mode: 1, client_ca_names, ca_names, id: b"" }.digest()
-        };
+    fn every_field_counts() {
+        let base = context(b"s");
+        let open = OPEN.digest();
+        let at = |context, policy| Binding::new(TLS13, Server::Name(b"a.example"), Some((context, policy)));
+        assert_all_differ(&[
+            at(&base, &open),
+            Binding::new(TLS13, Server::Name(b"b.example"), Some((&base, &open))),
+            Binding::new(TLS12, Server::Name(b"a.example"), Some((&base, &open))),
+            Binding::new(Protocol { family: Family::Quic, ..TLS13 }, Server::Name(b"a.example"), Some((&base, &open))),
+            Binding::new(TLS13, Server::Unnamed, Some((&base, &open))),
+            Binding::new(TLS13, Server::Name(b""), Some((&base, &open))),
+            Binding::new(TLS13, Server::PublicKey([1; 32]), Some((&base, &open))),
+            Binding::new(TLS13, Server::Name(&[1; 32]), Some((&base, &open))),
+            Binding::new(TLS13, Server::Name(b"a.example"), None),
+            at(&context(b"t"), &open),
+            at(&Context { session_id_context: b"s", id: b"i" }.digest(), &open),
+            at(&base, &demanding(CLIENTS)),
+            at(&base, &PolicyDigest::between(&open, &open)),
+            at(&base, &PolicyDigest(base.0)),
+        ]);
+    }
+
+    #[test]
+    fn every_fact_of_a_policy_counts() {
         let name: &[&[u8]] = &[b"name"];
-        assert_ne!(digest(name, &[]), digest(&[], name));
-        assert_ne!(digest(name, name), digest(name, &[]));
+        assert_all_differ(&[
+            OPEN.digest(),
+            Policy { verify_mode: 4, ..OPEN }.digest(),
+            demanding(CLIENTS),
+            Policy { verify_mode: 1, clients: Some(CLIENTS) }.digest(),
+            demanding(Clients { depth: -1, ..CLIENTS }),
+            demanding(Clients { flags: 1, ..CLIENTS }),
+            demanding(Clients { client_ca_names: name, ..CLIENTS }),
+            demanding(Clients { ca_names: name, ..CLIENTS }),
+            demanding(Clients { client_ca_names: name, ca_names: name, ..CLIENTS }),
+            demanding(Clients { client_ca_names: &[b"ab", b"c"], ..CLIENTS }),
+            demanding(Clients { client_ca_names: &[b"a", b"bc"], ..CLIENTS }),
+            demanding(Clients { client_ca_names: &[b"abc"], ..CLIENTS }),
+            demanding(Clients { client_ca_names: &[b"abc", b""], ..CLIENTS }),
+            demanding(Clients { trust: [1; 32], ..CLIENTS }),
+            PolicyDigest::between(&OPEN.digest(), &demanding(CLIENTS)),
+            PolicyDigest::between(&demanding(CLIENTS), &OPEN.digest()),
+        ]);
+    }
+
+    #[test]
+    fn trust_is_two_sets() {
+        let (one, two) = (digest_of(b"one"), digest_of(b"two"));
+        assert_eq!(trust_digest(&mut [one, two], &mut []), trust_digest(&mut [two, one], &mut []));
+        assert_all_differ(&[
+            trust_digest(&mut [], &mut []),
+            trust_digest(&mut [one], &mut []),
+            trust_digest(&mut [two], &mut []),
+            trust_digest(&mut [one, two], &mut []),
+            trust_digest(&mut [one], &mut [two]),
+            trust_digest(&mut [], &mut [one, two]),
+        ]);
+    }
+
+    #[test]
+    fn every_crossing_has_its_name() {
+        let (open, demanding) = (OPEN.digest(), demanding(CLIENTS));
+        let at = Crossing { context_id: &[1; 16], policy: &open, name: None };
+        assert_all_differ(&[
+            at.digest(),
+            Crossing { context_id: &[2; 16], ..at }.digest(),
+            Crossing { policy: &demanding, ..at }.digest(),
+            Crossing { name: Some(b""), ..at }.digest(),
+            Crossing { name: Some(b"a"), ..at }.digest(),
+        ]);
     }
 
     #[test]

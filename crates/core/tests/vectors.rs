@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use ticketshim_core::binding::{Binding, Context, Family, Protocol, Server, public_key_digest};
+use ticketshim_core::binding::{
+    Binding, Clients, Context, Family, Policy, Protocol, Server, digest_of, public_key_digest, trust_digest,
+};
 use ticketshim_core::derive::{EpochKeys, Secret, ticket_key};
 use ticketshim_core::format::{FullHandshake, Refusal, Ticket};
 use ticketshim_core::salt::Instance;
@@ -50,20 +52,27 @@ fn lines() -> Vec<(&'static str, String)> {
     chain.advance_to((epoch / 4096 + 1) * 4096);
     say("next_era_first_link", chain.link().expose());
 
-    let context = Context {
-        session_id_context: b"nginx",
-        verify_mode: 1,
+    let context = Context { session_id_context: b"nginx", id: b"" }.digest();
+    say("context_digest", &context.0);
+    let trust = trust_digest(&mut [digest_of(b"a CA"), digest_of(b"another CA")], &mut [digest_of(b"a CRL")]);
+    say("trust_digest", &trust);
+    let clients = Clients {
+        depth: 1,
+        flags: 4,
         client_ca_names: &[b"\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x0c\x02CA", b"\x30\x00"],
         ca_names: &[b"\x30\x00"],
-        id: b"",
-    }
-    .digest();
-    say("context_digest", &context.0);
+        trust,
+    };
+    let open = Policy { verify_mode: 0, clients: None }.digest();
+    say("policy_digest_open", &open.0);
+    let policy = Policy { verify_mode: 1, clients: Some(clients) }.digest();
+    say("policy_digest", &policy.0);
     say("public_key_digest", &public_key_digest(b"\x04public key bits"));
     let tls13 = Protocol { family: Family::Tls, version: 0x0304 };
-    let unnamed = Binding::new(tls13, Server::PublicKey(public_key_digest(b"\x04public key bits")), Some(&context));
+    let unnamed =
+        Binding::new(tls13, Server::PublicKey(public_key_digest(b"\x04public key bits")), Some((&context, &open)));
     say("binding_public_key", &unnamed.0);
-    let binding = Binding::new(tls13, Server::Name(b"www.example.org"), Some(&context));
+    let binding = Binding::new(tls13, Server::Name(b"www.example.org"), Some((&context, &policy)));
     say("binding", &binding.0);
 
     let instance = Instance(counting(0xa0));

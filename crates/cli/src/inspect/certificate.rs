@@ -33,19 +33,26 @@ pub struct Certificate {
 
 /// All certificates of a file, in PEM or DER.
 pub fn read(file: &Path) -> Result<Vec<Certificate>, String> {
-    let bytes = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let all = if bytes.first() == Some(&SEQUENCE) { parse(&bytes).map(|one| vec![one]) } else { from_pem(&bytes) };
-    all.filter(|all| !all.is_empty()).ok_or_else(|| format!("{}: not a certificate", file.display()))
+    let all = blocks(file, "CERTIFICATE")?;
+    let all: Option<Vec<Certificate>> = all.iter().map(|der| parse(der)).collect();
+    all.ok_or_else(|| format!("{}: not a certificate", file.display()))
 }
 
-fn from_pem(bytes: &[u8]) -> Option<Vec<Certificate>> {
+/// The DER of all that a file holds of a kind: PEM blocks (`CERTIFICATE`, `X509 CRL`), or one thing in DER.
+pub fn blocks(file: &Path, kind: &str) -> Result<Vec<Vec<u8>>, String> {
+    let bytes = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let all = if bytes.first() == Some(&SEQUENCE) { Some(vec![bytes]) } else { from_pem(&bytes, kind) };
+    all.filter(|all| !all.is_empty()).ok_or_else(|| format!("{}: no {kind} in it", file.display()))
+}
+
+fn from_pem(bytes: &[u8], kind: &str) -> Option<Vec<Vec<u8>>> {
+    let begin = format!("-----BEGIN {kind}-----");
     let text = std::str::from_utf8(bytes).ok()?;
-    let parts = text.split("-----BEGIN CERTIFICATE-----").skip(1);
-    let certificates = parts.map(|part| {
-        let body: String = part.split("-----END").next()?.split_whitespace().collect();
-        parse(&BASE64.decode(body.as_bytes()).ok()?)
+    let blocks = text.split(&begin).skip(1).map(|block| {
+        let body: String = block.split("-----END").next()?.split_whitespace().collect();
+        BASE64.decode(body.as_bytes()).ok()
     });
-    certificates.collect()
+    blocks.collect()
 }
 
 /// One in DER.

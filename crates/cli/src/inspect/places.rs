@@ -2,9 +2,13 @@
 //! of what was not given all that is usual.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use ticketshim_core::Binding;
-use ticketshim_core::binding::{Context, Family, Protocol, Server, public_key_digest};
+use ticketshim_core::binding::{
+    Clients, Context, ContextDigest, Family, Policy, PolicyDigest, Protocol, Server, digest_of, public_key_digest,
+    trust_digest,
+};
 use ticketshim_core::session::tag;
 
 use super::certificate::{self, Certificate};
@@ -42,12 +46,19 @@ pub fn candidates(args: &args::Inspect, given: &Given) -> Result<Vec<Place>, Str
     servers
         .extend(keys.iter().map(|key| (Server::PublicKey(*key), "no server name, that certificate's key".to_owned())));
     servers.push((Server::Unnamed, "no server name and no certificate".to_owned()));
-    let contexts = contexts(args, &certificates)?;
+    let ca_names = client_ca_names(args)?;
+    let ca_names: Vec<&[u8]> = ca_names.iter().map(Vec::as_slice).collect();
+    let contexts = contexts(args, &certificates, &ca_names)?;
+    let policies = policies(args, &ca_names)?;
+    let mut strict = Vec::new();
+    for (context, id) in &contexts {
+        strict.extend(policies.iter().map(|(policy, words)| (context, policy, format!("{id}, {words}"))));
+    }
     let mut places = Vec::new();
     for protocol in protocols(given) {
         for (server, words) in &servers {
-            for (context, in_words) in &contexts {
-                let binding = Binding::new(protocol, *server, Some(context));
+            for (context, policy, in_words) in &strict {
+                let binding = Binding::new(protocol, *server, Some((context, policy)));
                 let context = Some(in_words.clone());
                 places.push(Place { binding, protocol, server: words.clone(), context, bind: "strict" });
             }
@@ -99,32 +110,19 @@ fn protocols(given: &Given) -> Vec<Protocol> {
     versions.into_iter().map(|version| Protocol { family: family(version), version }).collect()
 }
 
-type Digest = ticketshim_core::binding::ContextDigest;
 /// Names in DER.
 type Names<'a> = &'a [&'a [u8]];
 
-fn contexts(args: &args::Inspect, certificates: &[Certificate]) -> Result<Vec<(Digest, String)>, String> {
-    let modes: Vec<u32> = args.verify_mode.map_or_else(|| (0..8).collect(), |mode| vec![mode]);
-    let names = client_ca_names(args)?;
-    let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-    // Which of libssl's two lists a server fills is its own affair.
-    let lists: &[(Names<'_>, Names<'_>)] =
-        if names.is_empty() { &[(&[], &[])] } else { &[(&names, &[]), (&[], &names), (&names, &names)] };
+fn contexts(
+    args: &args::Inspect,
+    certificates: &[Certificate],
+    names: Names<'_>,
+) -> Result<Vec<(ContextDigest, String)>, String> {
     let ids = match args.sid_ctx.as_deref() {
         Some(argument) => vec![Known { id: bytes_of(argument)?, server: "" }],
-        None => known::all(certificates, &names),
+        None => known::all(certificates, names),
     };
-    let mut all = Vec::new();
-    for id in &ids {
-        for &verify_mode in &modes {
-            for (client_ca_names, ca_names) in lists {
-                let context = Context { session_id_context: &id.id, verify_mode, client_ca_names, ca_names, id: &[] };
-                let cas = if names.is_empty() { String::new() } else { format!(", {} client CAs", names.len()) };
-                all.push((context.digest(), format!("{}, verify mode {verify_mode}{cas}", in_words(id))));
-            }
-        }
-    }
-    Ok(all)
+    Ok(ids.iter().map(|id| (Context { session_id_context: &id.id, id: &[] }.digest(), in_words(id))).collect())
 }
 
 fn in_words(known: &Known) -> String {
@@ -133,6 +131,59 @@ fn in_words(known: &Known) -> String {
         [] => "no session id context".to_owned(),
         id => format!("session id context {}{whose}", hex_and_text(id)),
     }
+}
+
+/// Verify modes without `SSL_VERIFY_PEER` ask for nothing, whatever else is set.
+const SSL_VERIFY_PEER: u32 = 1;
+/// `X509_V_FLAG_CRL_CHECK`, and with `…_CRL_CHECK_ALL`.
+const CRL_FLAGS: [u32; 2] = [0x4, 0xc];
+
+/// Whom the server may let in.
+fn policies(args: &args::Inspect, names: Names<'_>) -> Result<Vec<(PolicyDigest, String)>, String> {
+    let modes: Vec<u32> = args.verify_mode.map_or_else(|| (0..8).collect(), |mode| vec![mode]);
+    // Which of libssl's two lists a server fills is its own affair.
+    let lists: &[(Names<'_>, Names<'_>)] =
+        if names.is_empty() { &[(&[], &[])] } else { &[(names, &[]), (&[], names), (names, names)] };
+    let mut certificates = digests(args.client_ca.iter().chain(&args.trusted_ca), "CERTIFICATE")?;
+    let mut revocation_lists = digests(args.crl.iter(), "X509 CRL")?;
+    let trust = trust_digest(&mut certificates, &mut revocation_lists);
+    let flags: &[u32] = if revocation_lists.is_empty() { &[0] } else { &CRL_FLAGS };
+    // What servers set, and what libssl has if they set none.
+    let depths: Vec<i32> = args.verify_depth.map_or_else(|| vec![-1, 1, 100], |depth| vec![depth]);
+    let mut all = Vec::new();
+    for verify_mode in modes {
+        if verify_mode & SSL_VERIFY_PEER == 0 {
+            all.push((Policy { verify_mode, clients: None }.digest(), format!("verify mode {verify_mode}")));
+            continue;
+        }
+        for (client_ca_names, ca_names) in lists {
+            for (&depth, &flags) in depths.iter().flat_map(|depth| flags.iter().map(move |flags| (depth, flags))) {
+                let clients = Clients { depth, flags, client_ca_names, ca_names, trust };
+                let in_words = format!(
+                    "verify mode {verify_mode}, depth {depth}, {} client CAs, {} certificates and {} revocation lists trusted",
+                    names.len(),
+                    certificates.len(),
+                    revocation_lists.len()
+                );
+                all.push((Policy { verify_mode, clients: Some(clients) }.digest(), in_words));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Each PEM block of that kind in the files, each once, as an X509_STORE has them.
+fn digests<'a>(files: impl Iterator<Item = &'a PathBuf>, kind: &str) -> Result<Vec<[u8; 32]>, String> {
+    let mut digests = Vec::new();
+    for file in files {
+        for der in certificate::blocks(file, kind)? {
+            let digest = digest_of(&der);
+            if !digests.contains(&digest) {
+                digests.push(digest);
+            }
+        }
+    }
+    Ok(digests)
 }
 
 /// In the order of the files, each once, as SSL_load_client_CA_file(3) does it.

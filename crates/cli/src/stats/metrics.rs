@@ -57,4 +57,6 @@ pub const METRICS: [Metric; COUNT] = [
     door("detached_evp_callback", "SSL_CTX_set_tlsext_ticket_key_evp_cb"),
     door("detached_callback_ctrl", "SSL_CTX_callback_ctrl"),
     door("detached_raw_keys", "SSL_CTX_ctrl"),
+    refused("refused_policy", "policy_unknown"),
+    counter("ended", "ticketshim_ended_total", "Handshakes that were ended because of a change of policy."),
 ];

@@ -53,10 +53,14 @@ pub enum Counter {
     DetachedCallbackCtrl,
     /// Those whose raw keys were read or written by `SSL_CTX_ctrl`.
     DetachedRawKeys,
+    /// Tickets for a server name whose client certificate policy is not known yet: the first connections after a start.
+    RefusedPolicy,
+    /// Handshakes that were ended, because a ticket had opened that turned out to be for another policy.
+    Ended,
 }
 
 /// How many there are.
-pub const COUNT: usize = Counter::DetachedRawKeys as usize + 1;
+pub const COUNT: usize = Counter::Ended as usize + 1;
 /// Those that can go down: what is just now, in a process.
 pub const GAUGES: [Counter; 5] = [
     Counter::Attached,
@@ -66,7 +70,7 @@ pub const GAUGES: [Counter; 5] = [
     Counter::DetachedRawKeys,
 ];
 /// Those that count tickets that were not accepted, each for its reason.
-pub const REFUSALS: [Counter; 7] = [
+pub const REFUSALS: [Counter; 8] = [
     Counter::RefusedUnknownKey,
     Counter::RefusedExpired,
     Counter::RefusedBadMac,
@@ -74,6 +78,7 @@ pub const REFUSALS: [Counter; 7] = [
     Counter::RefusedTooOld,
     Counter::RefusedMalformed,
     Counter::RefusedNoSidCtx,
+    Counter::RefusedPolicy,
 ];
 
 impl Counter {

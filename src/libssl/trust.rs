@@ -1,0 +1,239 @@
+//! Whom client certificates are verified by: the certificates and revocation lists of an `X509_STORE`, as a digest.
+//!
+//! The digest is kept in the store's own ex_data, and dies with it. A store only grows (libcrypto has no way to take
+//! anything out), so the number of its objects tells whether it changed.
+//!
+//! Certificates count as they were at the first look, which is taken before the store verifies anybody: a directory of
+//! certificates is read file by file as clients need them, and a certificate more makes no earlier verdict wrong. A
+//! revocation list more may, so these count as they are.
+
+use std::ffi::{c_int, c_long, c_uchar, c_ulong, c_void};
+use std::ptr;
+use std::sync::OnceLock;
+
+use openssl_sys::{
+    CRYPTO_EX_DATA, OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_cert_store, SSL_ctrl,
+    SSL_get_SSL_CTX, X509_OBJECT, X509_STORE, X509_VERIFY_PARAM_get_flags,
+};
+use ticketshim_core::binding::{digest_of, trust_digest};
+
+use super::errors::quietly;
+use super::memory::try_box;
+use super::{ffi, real};
+
+/// What is kept with a store. Read and written under the store's lock.
+struct Trust {
+    /// The SHA-256 of each certificate at the first look.
+    certificates: Vec<[u8; 32]>,
+    /// How many objects the store had when `digest` was made.
+    objects: c_int,
+    digest: [u8; 32],
+}
+
+/// The digest of the store that the client of `ssl` is verified with, and the store's own flags. `None` if memory has
+/// run out.
+///
+/// # Safety
+/// `ssl` is alive and no other thread uses it.
+pub(super) unsafe fn of(ssl: *mut SSL) -> Option<([u8; 32], c_ulong)> {
+    let mut store: *mut X509_STORE = ptr::null_mut();
+    // The connection's own; 1.1.1 does not say, and has no such command.
+    // SAFETY: the caller's promise; the command stores a pointer at the one it is given.
+    quietly(|| unsafe { SSL_ctrl(ssl, ffi::SSL_CTRL_GET_VERIFY_CERT_STORE, 0, (&raw mut store).cast()) } == 1);
+    if store.is_null() {
+        // SAFETY: the caller's promise.
+        let ctx = unsafe { SSL_get_SSL_CTX(ssl) };
+        // SAFETY: the context of that SSL.
+        store = unsafe { SSL_CTX_get_cert_store(ctx) };
+    }
+    // SAFETY: the store of a connection that lives.
+    unsafe { digest(store) }
+}
+
+/// Takes the first look at the store of a context that is about to serve.
+///
+/// # Safety
+/// `ctx` is alive.
+pub(super) unsafe fn look(ctx: *mut SSL_CTX) {
+    let mut store: *mut X509_STORE = ptr::null_mut();
+    if let Some(ctrl) = real::SSL_CTX_CTRL.get() {
+        // SAFETY: as in `of`.
+        quietly(|| unsafe { ctrl(ctx, ffi::SSL_CTRL_GET_VERIFY_CERT_STORE, 0, (&raw mut store).cast()) } == 1);
+    }
+    if store.is_null() {
+        // SAFETY: the caller's promise.
+        store = unsafe { SSL_CTX_get_cert_store(ctx) };
+    }
+    // SAFETY: the store of a context that lives.
+    unsafe { digest(store) };
+}
+
+/// # Safety
+/// `store` is null or alive.
+unsafe fn digest(store: *mut X509_STORE) -> Option<([u8; 32], c_ulong)> {
+    if store.is_null() {
+        return Some((trust_digest(&mut [], &mut []), 0));
+    }
+    // SAFETY: the caller's promise.
+    let param = unsafe { ffi::X509_STORE_get0_param(store) };
+    // SAFETY: every store has parameters.
+    let flags = unsafe { X509_VERIFY_PARAM_get_flags(param) };
+    // SAFETY: the caller's promise.
+    let objects = unsafe { Objects::of(store) }?;
+    // SAFETY: as above. libcrypto holds this lock while it adds to the store or looks something up in it.
+    if unsafe { ffi::X509_STORE_lock(store) } != 1 {
+        return None;
+    }
+    // SAFETY: the lock is held.
+    let digest = unsafe { digest_locked(store, &objects) };
+    // SAFETY: taken above.
+    unsafe { ffi::X509_STORE_unlock(store) };
+    Some((digest?, flags))
+}
+
+/// # Safety
+/// `store` is alive, and its lock is held.
+unsafe fn digest_locked(store: *mut X509_STORE, objects: &Objects) -> Option<[u8; 32]> {
+    let kept = match index() {
+        // SAFETY: the caller's promise; the index is ours.
+        Some(index) => unsafe { ffi::X509_STORE_get_ex_data(store, index) }.cast::<Trust>(),
+        None => ptr::null_mut(),
+    };
+    let count = objects.count();
+    // SAFETY: null or what is stored below, which the lock guards.
+    let kept = unsafe { kept.as_mut() };
+    if let Some(kept) = &kept
+        && kept.objects == count
+    {
+        return Some(kept.digest);
+    }
+    let mut lists = objects.digests(ffi::X509_LU_CRL)?;
+    if let Some(kept) = kept {
+        kept.digest = trust_digest(&mut kept.certificates, &mut lists);
+        kept.objects = count;
+        return Some(kept.digest);
+    }
+    let mut certificates = objects.digests(ffi::X509_LU_X509)?;
+    let digest = trust_digest(&mut certificates, &mut lists);
+    if let (Some(index), Some(kept)) = (index(), try_box(Trust { certificates, objects: count, digest })) {
+        let kept = Box::into_raw(kept);
+        // SAFETY: the caller's promise; the index is ours.
+        if unsafe { ffi::X509_STORE_set_ex_data(store, index, kept.cast()) } != 1 {
+            // SAFETY: made by into_raw above and not taken.
+            drop(unsafe { Box::from_raw(kept) });
+        }
+    }
+    Some(digest)
+}
+
+/// The objects of a store.
+struct Objects(*mut OPENSSL_STACK);
+
+impl Objects {
+    /// # Safety
+    /// `store` is alive, and its lock is not held by this thread.
+    #[cfg(store_objects = "get1")]
+    unsafe fn of(store: *mut X509_STORE) -> Option<Self> {
+        // SAFETY: the caller's promise. A copy, because this OpenSSL keeps its objects in another form.
+        let objects = unsafe { ffi::X509_STORE_get1_objects(store) };
+        (!objects.is_null()).then_some(Self(objects))
+    }
+
+    /// # Safety
+    /// `store` is alive. What is given may be used under its lock only.
+    #[cfg(store_objects = "get0")]
+    unsafe fn of(store: *mut X509_STORE) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        Some(Self(unsafe { ffi::X509_STORE_get0_objects(store) }))
+    }
+
+    fn count(&self) -> c_int {
+        // SAFETY: a stack that is ours, or the store's, under its lock (see `of`).
+        unsafe { OPENSSL_sk_num(self.0) }
+    }
+
+    /// The SHA-256 of each object of this kind.
+    fn digests(&self, kind: c_int) -> Option<Vec<[u8; 32]>> {
+        let (mut digests, mut der) = (Vec::new(), Vec::new());
+        for i in 0..self.count() {
+            // SAFETY: as above, within its length.
+            let object = unsafe { OPENSSL_sk_value(self.0, i) }.cast::<X509_OBJECT>();
+            // SAFETY: an object of the stack.
+            if object.is_null() || unsafe { ffi::X509_OBJECT_get_type(object) } != kind {
+                continue;
+            }
+            // SAFETY: as above.
+            unsafe { encode(object, kind, &mut der) }?;
+            digests.try_reserve(1).ok()?;
+            digests.push(digest_of(&der));
+        }
+        Some(digests)
+    }
+}
+
+#[cfg(store_objects = "get1")]
+impl Drop for Objects {
+    fn drop(&mut self) {
+        // SAFETY: ours, with a reference on each object.
+        unsafe { ffi::OPENSSL_sk_pop_free(self.0, Some(ffi::X509_OBJECT_free)) };
+    }
+}
+
+/// The DER of a certificate or a revocation list, in place of what was in `der`.
+///
+/// # Safety
+/// `object` is alive and of that `kind`.
+unsafe fn encode(object: *mut X509_OBJECT, kind: c_int, der: &mut Vec<u8>) -> Option<()> {
+    let i2d = |out: *mut *mut c_uchar| {
+        if kind == ffi::X509_LU_CRL {
+            // SAFETY: the caller's promise.
+            let list = unsafe { ffi::X509_OBJECT_get0_X509_CRL(object) };
+            // SAFETY: the object's; `out` is null or points to room for the encoding.
+            unsafe { ffi::i2d_X509_CRL(list, out) }
+        } else {
+            // SAFETY: the caller's promise.
+            let certificate = unsafe { ffi::X509_OBJECT_get0_X509(object) };
+            // SAFETY: as above.
+            unsafe { ffi::i2d_X509(certificate, out) }
+        }
+    };
+    let len = usize::try_from(i2d(ptr::null_mut())).ok()?;
+    der.clear();
+    der.try_reserve(len).ok()?;
+    let mut out = der.as_mut_ptr();
+    if usize::try_from(i2d(&mut out)).ok()? != len {
+        return None;
+    }
+    // SAFETY: so many bytes were reserved and are written now.
+    unsafe { der.set_len(len) };
+    Some(())
+}
+
+/// Our index into the ex_data of every `X509_STORE`.
+fn index() -> Option<c_int> {
+    static INDEX: OnceLock<c_int> = OnceLock::new();
+    let index = *INDEX.get_or_init(|| {
+        // SAFETY: no new or dup function, and a free function of the right type.
+        unsafe {
+            ffi::CRYPTO_get_ex_new_index(ffi::EX_INDEX_X509_STORE, 0, ptr::null_mut(), None, None, Some(free_trust))
+        }
+    });
+    (index >= 0).then_some(index)
+}
+
+/// Called by libcrypto when the store dies.
+unsafe extern "C" fn free_trust(
+    _parent: *mut c_void,
+    trust: *mut c_void,
+    _ad: *mut CRYPTO_EX_DATA,
+    _index: c_int,
+    _argl: c_long,
+    _argp: *mut c_void,
+) {
+    super::guard::guard((), || {
+        if !trust.is_null() {
+            // SAFETY: libcrypto's promise: called once, with what digest_locked stored (made by Box).
+            drop(unsafe { Box::from_raw(trust.cast::<Trust>()) });
+        }
+    });
+}
