@@ -76,33 +76,6 @@ static void namesakes(ts_proto p)
     ts_cert_free(twin);
 }
 
-/* A list of `issuer` that revokes `cert`, into the context, to be looked at. */
-static void revoke(SSL_CTX *ctx, const ts_cert *issuer, const ts_cert *cert)
-{
-    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-    X509_CRL *crl = X509_CRL_new();
-    X509_REVOKED *revoked = X509_REVOKED_new();
-    ASN1_TIME *before = X509_gmtime_adj(NULL, -3600),
-        *after = X509_gmtime_adj(NULL, 3600);
-
-    if (crl == NULL || revoked == NULL || before == NULL || after == NULL
-        || X509_CRL_set_version(crl, 1) != 1
-        || X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->x509)) != 1
-        || X509_CRL_set1_lastUpdate(crl, before) != 1
-        || X509_CRL_set1_nextUpdate(crl, after) != 1
-        || X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(cert->x509))
-           != 1
-        || X509_REVOKED_set_revocationDate(revoked, before) != 1
-        || X509_CRL_add0_revoked(crl, revoked) != 1
-        || X509_CRL_sign(crl, issuer->key, EVP_sha256()) == 0
-        || X509_STORE_add_crl(store, crl) != 1
-        || X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) != 1)
-        ts_bail("cannot revoke a certificate");
-    X509_CRL_free(crl);
-    ASN1_TIME_free(before);
-    ASN1_TIME_free(after);
-}
-
 /* The next process, or the one after a reload, knows that it was revoked. */
 static void revoked(ts_proto p)
 {
@@ -114,7 +87,7 @@ static void revoked(ts_proto p)
         .shared = TS_RESUMES, .shim = TS_DENIED, .after = past,
         .what = "to a context that knows the client's certificate as revoked" };
 
-    revoke(second, ca[0], client[0]);
+    ts_revoke(second, ca[0], client[0]);
     ts_travel(&j);
     SSL_CTX_free(first);
     SSL_CTX_free(second);

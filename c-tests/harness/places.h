@@ -45,6 +45,9 @@ typedef struct ts_vhost {
  */
 void ts_vhosts(SSL_CTX *first, ts_switch where, const ts_vhost *hosts);
 
+/* A list of `issuer` that revokes `cert`, into the context, to be looked at. */
+void ts_revoke(SSL_CTX *ctx, const ts_cert *issuer, const ts_cert *cert);
+
 /* ---- the journey of a ticket --------------------------------------------------------- */
 
 typedef enum ts_fate {
@@ -79,7 +82,6 @@ typedef struct ts_journey {
     ts_fate shim;
     ts_count count;               /* with `counted`, instead of the default */
     int counted;
-    const char *todo;             /* a known fault of the shim: ts_todo() */
     /* Called before a handshake: `stage` 0 is where the ticket is issued. */
     void (*before)(ts_conn *c, int stage, void *arg);
     /* … and after it: what else must be so. */

@@ -59,12 +59,6 @@ int ts_is_mem(const void *got, size_t got_len, const void *want,
 /* A test that could not run. Prints its reason; a failure when CI=true. */
 void ts_skip(const char *reason, const char *fmt, ...) TS_PRINTF(2, 3);
 
-/*
- * From here on a test has to fail, because of what `reason` names: a known
- * fault. One that passes is the failure then. NULL: from here on as usual.
- */
-void ts_todo(const char *reason);
-
 /* A comment on stdout: must be the same with and without the shim. */
 void ts_note(const char *fmt, ...) TS_PRINTF(1, 2);
 
