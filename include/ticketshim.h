@@ -82,12 +82,12 @@ struct ticketshim_stats {
   // Refused: libssl would end the handshake, because the server asks for client certificates and has no session id
   // context (SSL_CTX_set_session_id_context).
   uint64_t refused_no_sid_ctx;
-  // Refused: which client certificates this server name demands is not known yet (the first connection to a name, if
-  // the server has several SSL_CTX and asks for client certificates somewhere).
-  uint64_t refused_policy;
   // Troubles of the library's own (no memory, no randomness, a bug), each of which became a full handshake or a
   // connection without a ticket.
   uint64_t failures;
+  // Refused: which client certificates this server name demands is not known yet (the first connection to a name, if
+  // the server has several SSL_CTX and asks for client certificates somewhere).
+  uint64_t refused_policy;
   // Handshakes that were ended: a ticket had opened, and then the server's callbacks demanded other client
   // certificates of that name than before.
   uint64_t ended;

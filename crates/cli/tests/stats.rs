@@ -58,7 +58,7 @@ fn parses_as_prometheus(text: &str) {
     if found.err.contains("No module named 'prometheus_client'") {
         return skip("no parser: python3-prometheus-client is not installed");
     }
-    assert_eq!(found.out, "('counter', 1) ('gauge', 3) ('counter', 7)\n", "{}{text}", found.err);
+    assert_eq!(found.out, "('counter', 1) ('gauge', 3) ('counter', 8)\n", "{}{text}", found.err);
 }
 
 #[test]
