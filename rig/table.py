@@ -63,7 +63,8 @@ def other_clients(rows):
         cells = []
         for client in CLIENTS:
             shim, stock = (row.others.get(way, {}).get(client) for way in ("shim", "stock"))
-            cells.append(f"**{shim}** {stock}" if shim else "")
+            never = shim and len(shim.failures) == shim.tries and len(stock.failures) == stock.tries
+            cells.append("–" if never else f"**{shim}** {stock}" if shim else "")
         lines.append(f"| {row.name} | {row.version.replace('_', '.')} | {' | '.join(cells)} |")
     return lines
 
