@@ -34,17 +34,18 @@ pub(super) unsafe fn seal(
 ) -> Sealing {
     let prepare = || {
         // SAFETY: the caller's promise.
-        let job = unsafe { begin_seal(ssl, |key| quietly(|| set_mac(key))) }?;
+        let job = unsafe { begin_seal(ssl, &set_mac) }?;
         let head = (job.key_name, job.salt);
-        quietly(|| set_job(Job::Seal(job))).then_some(head)
+        set_job(Job::Seal(job)).then_some(head)
     };
     let blank = || {
         // SAFETY: the caller's promise.
         let wanted = unsafe { is_tls13(ssl) } && breaks_without();
-        (wanted && quietly(|| set_mac(&[0; 32]) && set_job(Job::Blank)))
+        (wanted && set_mac(&[0; 32]) && set_job(Job::Blank))
             .then_some((KeyName([0; KEY_NAME_LEN]), Salt([0; SALT_LEN])))
     };
-    let prepared = guard(None, || prepare().or_else(|| fail(None))).or_else(|| guard(None, blank));
+    // One mark for all: each costs as much as looking up the keys.
+    let prepared = quietly(|| guard(None, || prepare().or_else(|| fail(None))).or_else(|| guard(None, blank)));
     let Some((name, salt)) = prepared else { return Sealing::NoTicket };
     // SAFETY: the caller's promise; the lengths are libssl's.
     unsafe { ptr::copy_nonoverlapping(name.0.as_ptr(), key_name, KEY_NAME_LEN) };
@@ -65,7 +66,7 @@ pub(super) unsafe fn open(
     set_mac: impl Fn(&[u8; 32]) -> bool,
     set_job: impl Fn(Job) -> bool,
 ) -> Opening {
-    guard(Opening::Unknown, || {
+    let answer = || {
         // SAFETY: the caller's promise.
         let name = KeyName(unsafe { *key_name.cast::<[u8; KEY_NAME_LEN]>() });
         // SAFETY: the caller's promise.
@@ -73,15 +74,16 @@ pub(super) unsafe fn open(
         // SAFETY: the caller's promise.
         let tls13 = unsafe { is_tls13(ssl) };
         // SAFETY: the caller's promise.
-        let job = unsafe { begin_open(ssl, name, salt, tls13, |key| quietly(|| set_mac(key))) };
+        let job = unsafe { begin_open(ssl, name, salt, tls13, &set_mac) };
         let Some(job) = job else { return Opening::Unknown };
         let renew = job.renew;
-        match (quietly(|| set_job(Job::Open(job))), renew) {
+        match (set_job(Job::Open(job)), renew) {
             (true, true) => Opening::ReadyRenew,
             (true, false) => Opening::Ready,
             (false, _) => fail(Opening::Unknown),
         }
-    })
+    };
+    quietly(|| guard(Opening::Unknown, answer))
 }
 
 /// Counts a failure, which becomes `answer`.

@@ -39,7 +39,7 @@ pub(crate) struct OpenedTicket {
     pub(crate) time: FullHandshake,
     pub(crate) binding: Binding,
     /// Which session it is (`ticketshim_core::session::fingerprint`); TLS 1.2 and below only, where it stays the same.
-    pub(crate) session: Option<[u8; 32]>,
+    pub(crate) session: Option<[u8; 16]>,
     /// Whom the connection lets in, as it was foretold when the ticket was opened; `None` where that is not bound.
     pub(super) policy: Option<PolicyDigest>,
 }

@@ -15,6 +15,7 @@ use openssl_sys::{
 use ticketshim_core::binding::{
     Binding, Context, ContextDigest, Family, PolicyDigest, Protocol, Server, public_key_digest,
 };
+use ticketshim_keys::memo;
 use ticketshim_keys::settings::Bind;
 
 use super::ffi;
@@ -91,7 +92,12 @@ impl Place {
         };
         // SAFETY: an entry of our archive, which lives as long as `self`, and never null after `new`.
         let context = unsafe { self.context.load(Ordering::Acquire).as_ref() }?;
-        Some(Binding::new(protocol, server, policy.map(|policy| (context, policy))))
+        let place = policy.map(|policy| (context, policy));
+        let hash = || Binding::new(protocol, server, place);
+        Some(match facts(protocol, &server, place) {
+            Some(facts) => memo::binding(&facts, hash),
+            None => hash(),
+        })
     }
 
     /// # Safety
@@ -117,6 +123,31 @@ fn new_id(bind: Bind) -> Option<[u8; 16]> {
     let words = [u64::from(std::process::id()), count].map(u64::to_ne_bytes);
     id.copy_from_slice(words.as_flattened());
     (bind != Bind::Context).then_some(id)
+}
+
+/// All that a [`Binding`] depends on, for the memo of those that were hashed: of a fixed length, each field in its place,
+/// the name with its length. `None` for a name that is too long for that.
+fn facts(
+    protocol: Protocol,
+    server: &Server<'_>,
+    place: Option<(&ContextDigest, &PolicyDigest)>,
+) -> Option<[u8; memo::FACTS]> {
+    let (kind, name): (u8, &[u8]) = match server {
+        Server::Name(name) => (1, name),
+        Server::PublicKey(digest) => (2, digest),
+        Server::Unnamed => (3, &[]),
+    };
+    let [high, low] = protocol.version.to_be_bytes();
+    let mut facts = [0; memo::FACTS];
+    let (head, rest) = facts.split_first_chunk_mut()?;
+    *head = [kind, protocol.family as u8, high, low, u8::from(place.is_some()), u8::try_from(name.len()).ok()?];
+    let (digests, rest) = rest.split_first_chunk_mut::<64>()?;
+    if let Some((context, policy)) = place {
+        *digests.first_chunk_mut()? = context.0;
+        *digests.last_chunk_mut()? = policy.0;
+    }
+    rest.get_mut(..name.len())?.copy_from_slice(name);
+    Some(facts)
 }
 
 /// What `ssl` speaks. In QUIC callbacks get the QUIC connection rather than the TLS inside it, and its version is
@@ -224,5 +255,30 @@ mod tests {
         for extension in wrong {
             assert_eq!(parse_server_name(extension), None, "{extension:x?}");
         }
+    }
+
+    #[test]
+    fn facts_differ_where_bindings_do() {
+        let tls13 = Protocol { family: Family::Tls, version: 0x0304 };
+        let (context, policy) = (&ContextDigest([0; 32]), &PolicyDigest([0; 32]));
+        let all = [
+            facts(tls13, &Server::Unnamed, None),
+            facts(tls13, &Server::Unnamed, Some((context, policy))),
+            facts(tls13, &Server::Unnamed, Some((&ContextDigest([1; 32]), policy))),
+            facts(tls13, &Server::Unnamed, Some((context, &PolicyDigest([1; 32])))),
+            facts(tls13, &Server::Name(b""), None),
+            facts(tls13, &Server::Name(b"\0"), None),
+            facts(tls13, &Server::Name(b"a.example"), None),
+            facts(tls13, &Server::Name(&[1; 32]), None),
+            facts(tls13, &Server::PublicKey([1; 32]), None),
+            facts(Protocol { family: Family::Quic, ..tls13 }, &Server::Unnamed, None),
+            facts(Protocol { version: 0x0303, ..tls13 }, &Server::Unnamed, None),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            assert!(a.is_some() && all[..i].iter().all(|b| a != b), "{i}");
+        }
+        let longest = memo::FACTS - 70;
+        assert!(facts(tls13, &Server::Name(&vec![b'a'; longest]), Some((context, policy))).is_some());
+        assert!(facts(tls13, &Server::Name(&vec![b'a'; longest + 1]), Some((context, policy))).is_none());
     }
 }

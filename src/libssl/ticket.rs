@@ -14,13 +14,13 @@ use openssl_sys::{
     SSL, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time, SSL_SESSION_get_timeout,
     SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER, SSL_get_session, SSL_get_verify_mode, SSL_session_reused,
 };
+use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Refusal, Salt, TAG_LEN};
-use ticketshim_core::seal::{open_body, seal_body};
 use ticketshim_core::session::{self, Session};
-use ticketshim_core::{Binding, Found};
 use ticketshim_keys::counters::{Counter, add};
 use ticketshim_keys::settings::Bind;
+use ticketshim_keys::store::{Epoch, Lookup};
 use ticketshim_keys::{clock, log};
 use zeroize::Zeroize;
 
@@ -53,14 +53,14 @@ pub(crate) struct SealJob {
     pub(crate) salt: Salt,
     binding: Binding,
     time: FullHandshake,
-    now: u64,
+    epoch: Epoch<'static>,
 }
 
 /// A ticket that came in under a key that we have.
 pub(crate) struct OpenJob {
     /// Whether a new ticket is to be sent with it.
     pub(crate) renew: bool,
-    key_name: KeyName,
+    epoch: Epoch<'static>,
     salt: Salt,
     binding: Binding,
     policy: Option<PolicyDigest>,
@@ -71,7 +71,7 @@ pub(crate) struct OpenJob {
 }
 
 /// Keys, salt and place for a ticket that libssl is about to make. `None`: make none. `set_mac` is given the MAC key,
-/// where it is: no key is ever copied into a job.
+/// where it is: no key is ever copied into a job, which holds on to the ring that it is in.
 ///
 /// # Safety
 /// `ssl` is alive; called inside its ticket key callback.
@@ -98,18 +98,17 @@ pub(crate) unsafe fn begin_seal(ssl: *mut SSL, set_mac: impl FnOnce(&[u8; 32]) -
     // of this very session, and not of a connection before.
     let carried = opened.and_then(|opened| opened.session.map(|of| (of, opened.binding)));
     // SAFETY: the connection's own session, if it has one.
-    let is_this = |of: &[u8; 32]| unsafe { fingerprint(session) } == Some(*of);
+    let is_this = |of: &[u8; 16]| unsafe { fingerprint(session) } == Some(*of);
     let binding = match carried.filter(|(of, _)| is_this(of)) {
         Some((_, binding)) => binding,
         // SAFETY: the caller's promise; `first` lives as long as the SSL.
         None => unsafe { sealing_place(ssl, connection, context) }?,
     };
-    let ring = shim().store.read(now)?;
+    let epoch = shim().store.read(now)?.into_sealing(now)?;
     // SAFETY: the caller's promise.
-    unsafe { check_lifetime(session, ring.schedule().accept()) };
-    let keys = ring.sealing(now)?;
+    unsafe { check_lifetime(session, epoch.schedule().accept()) };
     let salt = shim().store.salt()?;
-    set_mac(keys.mac.expose()).then_some(SealJob { key_name: keys.name, salt, binding, time, now })
+    set_mac(epoch.mac()?).then_some(SealJob { key_name: epoch.name()?, salt, binding, time, epoch })
 }
 
 /// Keys for a ticket that came in. `None`: not ours, or nothing that may be opened; counted. `set_mac` as above.
@@ -128,15 +127,13 @@ pub(crate) unsafe fn begin_open(
     // SAFETY: the caller's promise; one thread at a time uses an SSL.
     let connection = unsafe { connection::of(ssl) }?;
     let context = context::of(connection.first)?;
-    let ring = shim().store.read(now)?;
-    let (keys, newest) = match ring.find(&key_name, now) {
-        Found::Keys { keys, newest } => (keys, newest),
-        Found::Expired => return refuse(Refusal::Expired),
-        Found::Unknown => return refuse(Refusal::UnknownKey),
+    let (epoch, newest) = match shim().store.read(now)?.into_found(&key_name, now) {
+        Lookup::Epoch(epoch, newest) => (epoch, newest),
+        Lookup::Refused(why) => return refuse(why),
     };
     // SAFETY: the caller's promise; `first` lives as long as the SSL.
     let (binding, policy) = unsafe { opening_place(ssl, connection, context) }?;
-    if !set_mac(keys.mac.expose()) {
+    if !set_mac(epoch.mac()?) {
         add(Counter::Failures);
         return None;
     }
@@ -144,7 +141,7 @@ pub(crate) unsafe fn begin_open(
         // TLS 1.3: always, as libssl does by default, because a ticket that is used twice can be linked (RFC 8446
         // appendix C.4).
         renew: tls13 || !newest,
-        key_name,
+        epoch,
         salt,
         binding,
         policy,
@@ -310,9 +307,7 @@ impl SealJob {
         body.copy_within(..der, HEADER_LEN);
         body.get_mut(..HEADER_LEN)?.copy_from_slice(&self.time.to_bytes());
         maybe_panic("seal-update");
-        let ring = shim().store.read(self.now)?;
-        let Found::Keys { keys, .. } = ring.find(&self.key_name, self.now) else { return None };
-        seal_body(&keys.root, &self.salt, &self.binding, body)
+        self.epoch.seal(&self.salt, &self.binding, body)
     }
 }
 
@@ -321,13 +316,9 @@ impl OpenJob {
     fn open(&self, bytes: &mut [u8]) -> Option<OpenedTicket> {
         maybe_panic("open-update");
         let Some((body, tag)) = bytes.split_last_chunk_mut::<TAG_LEN>() else { return refuse(Refusal::Malformed) };
-        let ring = shim().store.read(self.now)?;
-        // Known a moment ago; between that and now another thread can only have brought the ring up to date.
-        let Found::Keys { keys, .. } = ring.find(&self.key_name, self.now) else { return refuse(Refusal::Expired) };
-        if let Err(why) = open_body(&keys.root, &self.salt, &self.binding, body, tag) {
+        if let Err(why) = self.epoch.open(&self.salt, &self.binding, body, tag) {
             return refuse(why);
         }
-        drop(ring);
         let Some(header) = body.first_chunk::<HEADER_LEN>() else { return refuse(Refusal::Malformed) };
         let time = FullHandshake::from_bytes(*header);
         if u64::from(time.age(self.now)) > shim().settings.max_age {
@@ -355,8 +346,8 @@ impl OpenJob {
         let mode = unsafe { SSL_get_verify_mode(self.ssl) };
         // With TLS 1.3 a server may put the question off until after the handshake.
         let later = self.tls13 && mode & ffi::SSL_VERIFY_POST_HANDSHAKE != 0;
-        let known = [session::tag::PEER, session::tag::PEER_RPK].into_iter().any(|tag| session.field(tag).is_some());
-        mode & DEMANDS == DEMANDS && !later && !known
+        let known = || [session::tag::PEER, session::tag::PEER_RPK].into_iter().any(|tag| session.field(tag).is_some());
+        mode & DEMANDS == DEMANDS && !later && !known()
     }
 
     /// Whether libssl would end the handshake over this session: it has no session id context, and the connection
@@ -385,7 +376,7 @@ unsafe fn session_time(session: *const SSL_SESSION) -> Option<u64> {
 ///
 /// # Safety
 /// `session` is null or alive.
-unsafe fn fingerprint(session: *const SSL_SESSION) -> Option<[u8; 32]> {
+unsafe fn fingerprint(session: *const SSL_SESSION) -> Option<[u8; 16]> {
     // SSL_MAX_MASTER_KEY_LENGTH is 48; TLS 1.3 has up to 64.
     let mut key = [0; 64];
     if session.is_null() {

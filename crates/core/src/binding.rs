@@ -209,8 +209,8 @@ impl Hasher {
     fn field(&mut self, tag: u8, bytes: &[u8]) {
         // No field comes near 4 GiB (the longest are names of at most 65,535 bytes); saturating keeps that a fact.
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        self.0.update([tag]);
-        self.0.update(len.to_be_bytes());
+        let len = len.to_be_bytes();
+        self.0.update([tag, len[0], len[1], len[2], len[3]]);
         self.0.update(bytes);
     }
 

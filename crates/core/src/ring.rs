@@ -79,12 +79,18 @@ pub struct Ring {
     forgotten_next: usize,
 }
 
+/// Where in a ring an epoch's keys are. Means nothing in another ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position(usize);
+
 /// What a key name leads to.
 pub enum Found<'a> {
     /// Keys to open with.
     Keys {
         /// The keys.
         keys: &'a EpochKeys,
+        /// Where they are.
+        at: Position,
         /// Whether a ticket sealed now would be under an older or the same key, so that renewing gains nothing.
         newest: bool,
     },
@@ -151,19 +157,29 @@ impl Ring {
     /// After a step of the clock behind all that the ring holds, these are the oldest of the current chain: nothing
     /// that was erased comes back.
     pub fn sealing(&self, now: u64) -> Option<&EpochKeys> {
-        self.sealing_slot(now).map(|slot| &slot.keys)
+        self.sealing_slot(now).map(|(_, slot)| &slot.keys)
+    }
+
+    /// Where [`Ring::sealing`] has them from.
+    pub fn sealing_at(&self, now: u64) -> Option<Position> {
+        self.sealing_slot(now).map(|(at, _)| at)
+    }
+
+    /// The keys that are there; `None` for a position of another ring.
+    pub fn keys(&self, at: Position) -> Option<&EpochKeys> {
+        self.slots.get(at.0)?.as_ref().map(|slot| &slot.keys)
     }
 
     /// Looks a key name up.
     pub fn find(&self, name: &KeyName, now: u64) -> Found<'_> {
-        let Some(slot) = self.live().find(|slot| slot.keys.name == *name) else {
+        let Some((at, slot)) = self.newest_first().find(|(_, slot)| slot.keys.name == *name) else {
             return if self.forgotten.contains(&Some(*name)) { Found::Expired } else { Found::Unknown };
         };
         if now >= slot.end {
             return Found::Expired;
         }
-        let newest = !slot.replaced && self.sealing_slot(now).is_some_and(|sealing| slot.epoch >= sealing.epoch);
-        Found::Keys { keys: &slot.keys, newest }
+        let newest = !slot.replaced && self.sealing_slot(now).is_some_and(|(_, sealing)| slot.epoch >= sealing.epoch);
+        Found::Keys { keys: &slot.keys, at, newest }
     }
 
     /// The epoch it was last advanced to.
@@ -205,13 +221,22 @@ impl Ring {
         self.slots.iter().take(self.used).flatten()
     }
 
-    fn sealing_slot(&self, now: u64) -> Option<&Slot> {
+    /// The slots of a chain are in the order of its epochs, and those of the current one end with the newest: what is
+    /// looked for is mostly found at once.
+    fn newest_first(&self) -> impl Iterator<Item = (Position, &Slot)> {
+        let slots = self.slots.get(..self.used).unwrap_or_default();
+        slots.iter().enumerate().rev().filter_map(|(at, slot)| Some((Position(at), slot.as_ref()?)))
+    }
+
+    fn sealing_slot(&self, now: u64) -> Option<(Position, &Slot)> {
         let wanted = self.schedule.epoch.epoch_at(now);
-        let own = || self.live().filter(|slot| !slot.replaced);
-        own()
-            .filter(|slot| slot.epoch <= wanted)
-            .max_by_key(|slot| slot.epoch)
-            .or_else(|| own().min_by_key(|s| s.epoch))
+        let mut own = self.newest_first().filter(|(_, slot)| !slot.replaced);
+        let mut oldest = None;
+        own.find(|(at, slot)| {
+            oldest = Some((*at, *slot));
+            slot.epoch <= wanted
+        })
+        .or(oldest)
     }
 
     fn derive_up_to(&mut self, last: u64) {
@@ -342,6 +367,20 @@ mod tests {
         assert!(ring.is_due(NOW + 9 * HOUR));
         assert!(matches!(ring.find(&name, NOW + 9 * HOUR), Found::Expired));
         assert!(ring.sealing(NOW + 9 * HOUR).is_some());
+    }
+
+    #[test]
+    fn slots_of_the_current_chain_ascend() {
+        // What `sealing_slot` counts on.
+        let mut ring = started(&chain(0, NOW), 3 * HOUR, NOW);
+        for seed in 1..=6 {
+            let mut next = Ring::empty(ring.schedule());
+            next.replace(&ring, &chain(seed, NOW), NOW + u64::from(seed) * HOUR);
+            ring = advanced(&next, NOW + u64::from(seed) * HOUR + 2 * HOUR);
+            let own: Vec<u64> = ring.live().filter(|slot| !slot.replaced).map(|slot| slot.epoch).collect();
+            assert!(own.is_sorted_by(|a, b| a < b) && !own.is_empty(), "{own:?}");
+            assert!(ring.keys(ring.sealing_at(NOW).unwrap()).unwrap().name == name_at(&ring, NOW));
+        }
     }
 
     #[test]

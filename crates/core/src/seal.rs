@@ -1,44 +1,56 @@
 //! Sealing and opening.
 //!
-//! In a live server libssl frames the ticket and computes the HMAC itself, so it calls only the inner half,
-//! [`seal_body`] and [`open_body`], through the cipher that the border gives it. [`seal`] and [`open`] do the whole
+//! In a live server libssl frames the ticket and computes the HMAC itself, so only the inner half is ours there: a
+//! [`Cipher`], made for one epoch, instance and binding, seals and opens bodies. [`seal`] and [`open`] do the whole
 //! ticket by themselves: for `ticketshim inspect`, for tests, and as the reference that the live path is held to.
 //!
 //! Order on opening: key name, HMAC, and only then the AES key is derived. Junk costs one HMAC and derives nothing.
 //! The HMAC says *we sealed it*, the AES-GCM tag says *for this place*: the binding goes into the AES key alone, so a
 //! ticket whose HMAC fits and whose tag does not was sealed by us for somewhere else, and can be counted as that.
 
+use aes_gcm::aead::consts::U12;
 use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Tag};
+use aes_gcm::aes::Aes256Enc;
+use aes_gcm::{AesGcm, Tag};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::binding::Binding;
 use crate::derive::{EpochKeys, Secret, ticket_key};
 use crate::format::{FullHandshake, HEADER_LEN, MAC_LEN, Refusal, Salt, TAG_LEN, Ticket};
+use crate::salt::Instance;
 
-/// Seals `body` (header and session DER) in place and gives the tag.
+/// AES-256-GCM under the key of one epoch, instance and binding, ready to use. Erased when dropped.
 ///
-/// `salt` must never have been used with this `root` before (see [`crate::salt`]).
-pub fn seal_body(root: &Secret, salt: &Salt, binding: &Binding, body: &mut [u8]) -> Option<[u8; TAG_LEN]> {
-    let tag = cipher(root, salt, binding).encrypt_inout_detached(&salt.nonce().into(), b"", body.into()).ok()?;
-    Some(tag.into())
-}
+/// Making one takes longer than using it, and it depends on nothing but its three parameters, so whoever seals much may
+/// keep it, for no longer than the epoch's root and as well guarded. It has no state: what must never repeat is the
+/// salt ([`crate::salt`]), and a cipher that is kept hands out none.
+// GCM never uses the block cipher backwards, so the half of AES that encrypts is enough.
+#[derive(Clone)]
+pub struct Cipher(AesGcm<Aes256Enc, U12>);
 
-/// Opens `body` (header and session DER) in place. On failure `body` is left undecrypted or erased.
-///
-/// # Errors
-/// [`Refusal::Binding`]: its HMAC has been checked, so a wrong tag means another place.
-pub fn open_body(
-    root: &Secret,
-    salt: &Salt,
-    binding: &Binding,
-    body: &mut [u8],
-    tag: &[u8; TAG_LEN],
-) -> Result<(), Refusal> {
-    cipher(root, salt, binding)
-        .decrypt_inout_detached(&salt.nonce().into(), b"", body.into(), &Tag::from(*tag))
-        .map_err(|_| Refusal::Binding)
+impl Cipher {
+    /// The cipher for the tickets of `root`'s epoch whose salts are of `instance` and that belong to `binding`.
+    pub fn new(root: &Secret, instance: Instance, binding: &Binding) -> Self {
+        Self(AesGcm::new(ticket_key(root, instance, binding).expose().into()))
+    }
+
+    /// Seals `body` (header and session DER) in place and gives the tag.
+    ///
+    /// `salt` is of the cipher's instance, and must never have been used with the epoch's root before.
+    pub fn seal(&self, salt: &Salt, body: &mut [u8]) -> Option<[u8; TAG_LEN]> {
+        let tag = self.0.encrypt_inout_detached(&salt.nonce().into(), b"", body.into()).ok()?;
+        Some(tag.into())
+    }
+
+    /// Opens `body` (header and session DER) in place. On failure `body` is left undecrypted.
+    ///
+    /// # Errors
+    /// [`Refusal::Binding`]: its HMAC has been checked, so a wrong tag means another place.
+    pub fn open(&self, salt: &Salt, body: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<(), Refusal> {
+        let opened = self.0.decrypt_inout_detached(&salt.nonce().into(), b"", body.into(), &Tag::from(*tag));
+        opened.map_err(|_| Refusal::Binding)
+    }
 }
 
 /// A whole ticket from a session's DER.
@@ -49,7 +61,7 @@ pub fn seal(keys: &EpochKeys, salt: &Salt, binding: &Binding, time: FullHandshak
     let body = ticket.len();
     ticket.extend_from_slice(&time.to_bytes());
     ticket.extend_from_slice(der);
-    let tag = seal_body(&keys.root, salt, binding, &mut ticket[body..])?;
+    let tag = Cipher::new(&keys.root, salt.instance(), binding).seal(salt, &mut ticket[body..])?;
     ticket.extend_from_slice(&tag);
     let mac = mac(&keys.mac, &ticket)?.finalize().into_bytes();
     ticket.extend_from_slice(&mac);
@@ -72,7 +84,7 @@ pub fn open(keys: &EpochKeys, binding: &Binding, ticket: &Ticket<'_>) -> Result<
     verify_mac(keys, ticket)?;
     let (body, tag) = ticket.sealed.split_last_chunk::<TAG_LEN>().ok_or(Refusal::Malformed)?;
     let mut der = body.to_vec();
-    open_body(&keys.root, &ticket.salt, binding, &mut der, tag)?;
+    Cipher::new(&keys.root, ticket.salt.instance(), binding).open(&ticket.salt, &mut der, tag)?;
     let header: [u8; HEADER_LEN] = der.first_chunk().copied().ok_or(Refusal::Malformed)?;
     der.copy_within(HEADER_LEN.., 0);
     der.truncate(der.len() - HEADER_LEN);
@@ -93,8 +105,4 @@ fn mac(key: &Secret, message: &[u8]) -> Option<Hmac<Sha256>> {
     let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key.expose()).ok()?;
     mac.update(message);
     Some(mac)
-}
-
-fn cipher(root: &Secret, salt: &Salt, binding: &Binding) -> Aes256Gcm {
-    Aes256Gcm::new(ticket_key(root, salt.instance(), binding).expose().into())
 }

@@ -259,6 +259,13 @@ pub(crate) struct Guard<'a, T> {
     value: NonNull<T>,
 }
 
+impl<T> Guard<'_, T> {
+    /// In which generation it was read.
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+}
+
 impl<T> Deref for Guard<'_, T> {
     type Target = T;
 

@@ -8,7 +8,8 @@
 //! Read in this order: [`settings`] (what the operator asked for), [`state`] (the file that keys are shared by),
 //! [`store`] (the keys in force), [`counters`] (what happened). Below them: `cell` (a value that is replaced while it is
 //! read), `fork` (how a child is told from its parent), `memory` (where secrets live), `salt`, `watch` (when the file is
-//! looked at), [`lock`], [`random`], [`clock`], [`log`], and `sys` (system calls in somebody else's process).
+//! looked at), [`memo`] (bindings hashed lately), [`lock`], [`random`], [`clock`], [`log`],
+//! and `sys` (system calls in somebody else's process).
 
 mod cell;
 pub mod clock;
@@ -16,6 +17,7 @@ pub mod counters;
 mod fork;
 pub mod lock;
 pub mod log;
+pub mod memo;
 mod memory;
 pub mod random;
 mod salt;

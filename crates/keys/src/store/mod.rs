@@ -7,11 +7,12 @@
 //!
 //! Nothing goes from a child to its parent, and nothing has to: rings that come from the same seed or file agree.
 
+mod ciphers;
 mod file;
+mod reading;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use ticketshim_core::format::Salt;
 use ticketshim_core::ratchet::EpochLength;
 use ticketshim_core::ring::{Ring, Schedule};
 
-use crate::cell::{Blank, Cell, Guard};
+use crate::cell::{Blank, Cell};
 use crate::counters::{self, Counter, Report};
 use crate::fork::{self, Section, generation};
 use crate::lock::{Held, Lock};
@@ -28,6 +29,8 @@ use crate::settings::{self, Settings};
 use crate::state::{self, ChainId, Contents, Refusal};
 use crate::watch::Watch;
 use crate::{clock, log, salt, sys};
+use ciphers::Ciphers;
+pub use reading::{Epoch, Lookup, Reading};
 
 /// How long the first ticket of a process waits for another thread that is making the first ring (which takes a
 /// millisecond; under memcheck, with eight threads on one processor, more than a tenth of a second). Later ones never
@@ -78,12 +81,19 @@ struct Keys {
     from: u64,
     /// Of the ring, when it was made.
     digest: [u8; 32],
+    ciphers: Ciphers,
 }
 
 impl Blank for Keys {
     fn blank() -> &'static Self {
-        static BLANK: Keys =
-            Keys { ring: Ring::empty(NO_SCHEDULE), id: ChainId([0; 16]), due: u64::MAX, from: 0, digest: [0; 32] };
+        static BLANK: Keys = Keys {
+            ring: Ring::empty(NO_SCHEDULE),
+            id: ChainId([0; 16]),
+            due: u64::MAX,
+            from: 0,
+            digest: [0; 32],
+            ciphers: Ciphers::empty(),
+        };
         &BLANK
     }
 }
@@ -92,24 +102,6 @@ impl Blank for Contents {
     fn blank() -> &'static Self {
         static BLANK: Contents = Contents::blank(NO_SCHEDULE);
         &BLANK
-    }
-}
-
-/// The keys in force, for as long as this lives: one ticket. Not to be kept over a fork.
-pub struct Reading<'a>(Guard<'a, Keys>);
-
-impl Reading<'_> {
-    /// Which chain they come from.
-    pub fn chain(&self) -> ChainId {
-        self.0.id
-    }
-}
-
-impl Deref for Reading<'_> {
-    type Target = Ring;
-
-    fn deref(&self) -> &Ring {
-        &self.0.ring
     }
 }
 

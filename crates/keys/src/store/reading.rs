@@ -1,0 +1,107 @@
+//! The keys in force, as a ticket uses them.
+
+use std::ops::Deref;
+
+use ticketshim_core::format::{KeyName, Refusal, Salt, TAG_LEN};
+use ticketshim_core::ring::{Position, Ring, Schedule};
+use ticketshim_core::seal::Cipher;
+use ticketshim_core::{Binding, Found};
+
+use super::Keys;
+use super::ciphers::Name;
+use crate::cell::Guard;
+use crate::state::ChainId;
+
+/// The keys in force, for as long as this lives: one ticket. Not to be kept over a fork.
+pub struct Reading<'a>(pub(super) Guard<'a, Keys>);
+
+/// One epoch's keys, for as long as this lives: one ticket. Not to be kept over a fork.
+pub struct Epoch<'a> {
+    keys: Guard<'a, Keys>,
+    at: Position,
+}
+
+/// What a key name leads to.
+pub enum Lookup<'a> {
+    /// Keys to open with, and whether a ticket sealed now would be under an older or the same key.
+    Epoch(Epoch<'a>, bool),
+    /// None.
+    Refused(Refusal),
+}
+
+impl<'a> Reading<'a> {
+    /// Which chain they come from.
+    pub fn chain(&self) -> ChainId {
+        self.0.id
+    }
+
+    /// The keys to seal under at `now` (Unix seconds).
+    pub fn into_sealing(self, now: u64) -> Option<Epoch<'a>> {
+        let at = self.sealing_at(now)?;
+        Some(Epoch { keys: self.0, at })
+    }
+
+    /// The keys that a ticket's key name leads to at `now` (Unix seconds).
+    pub fn into_found(self, name: &KeyName, now: u64) -> Lookup<'a> {
+        let (at, newest) = match self.find(name, now) {
+            Found::Keys { at, newest, .. } => (at, newest),
+            Found::Expired => return Lookup::Refused(Refusal::Expired),
+            Found::Unknown => return Lookup::Refused(Refusal::UnknownKey),
+        };
+        Lookup::Epoch(Epoch { keys: self.0, at }, newest)
+    }
+}
+
+impl Deref for Reading<'_> {
+    type Target = Ring;
+
+    fn deref(&self) -> &Ring {
+        &self.0.ring
+    }
+}
+
+impl Epoch<'_> {
+    /// What travels in clear.
+    pub fn name(&self) -> Option<KeyName> {
+        self.keys.ring.keys(self.at).map(|keys| keys.name)
+    }
+
+    /// The key of the HMAC over the whole ticket, where it is: to be handed on, not to be kept.
+    pub fn mac(&self) -> Option<&[u8; 32]> {
+        self.keys.ring.keys(self.at).map(|keys| keys.mac.expose())
+    }
+
+    /// When keys change and how long they open.
+    pub fn schedule(&self) -> Schedule {
+        self.keys.ring.schedule()
+    }
+
+    /// Seals `body` (header and session) in place and gives the tag. None only for a bug.
+    pub fn seal(&self, salt: &Salt, binding: &Binding, body: &mut [u8]) -> Option<[u8; TAG_LEN]> {
+        let keys = self.keys.ring.keys(self.at)?;
+        let name = Name { key: keys.name, instance: salt.instance(), binding: *binding };
+        if let Some(cipher) = self.keys.ciphers.get(self.keys.generation(), &name) {
+            return cipher.seal(salt, body);
+        }
+        let cipher = Cipher::new(&keys.root, name.instance, binding);
+        self.keys.ciphers.keep(self.keys.generation(), &name, &cipher);
+        cipher.seal(salt, body)
+    }
+
+    /// Opens `body` (header and session), whose HMAC has been checked, in place.
+    ///
+    /// # Errors
+    /// [`Refusal::Binding`]: it was sealed for another place.
+    pub fn open(&self, salt: &Salt, binding: &Binding, body: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<(), Refusal> {
+        let keys = self.keys.ring.keys(self.at).ok_or(Refusal::Expired)?;
+        let name = Name { key: keys.name, instance: salt.instance(), binding: *binding };
+        if let Some(cipher) = self.keys.ciphers.get(self.keys.generation(), &name) {
+            return cipher.open(salt, body, tag);
+        }
+        let cipher = Cipher::new(&keys.root, name.instance, binding);
+        cipher.open(salt, body, tag)?;
+        // Not before: a ticket that is offered under made-up names must not fill the room for others.
+        self.keys.ciphers.keep(self.keys.generation(), &name, &cipher);
+        Ok(())
+    }
+}
