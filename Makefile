@@ -70,7 +70,7 @@ fault-build: ## the library with places that fail on demand, for tests only
 	$(CARGO) build --locked --features fault-injection --target-dir target/fault
 
 .PHONY: bench
-bench: bench-handshake bench-keys ## what it costs (printed, never gating)
+bench: bench-core bench-handshake bench-instructions bench-growth bench-keys ## what it costs (printed, never gating)
 
 .PHONY: bench-keys
 bench-keys: ## what a key, a salt, a rotation and 50 years of catching up cost

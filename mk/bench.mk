@@ -9,8 +9,29 @@ $(BENCH)/handshake: $(wildcard benches/handshake/*.[ch] c-tests/harness/*.[ch]) 
 	@mkdir -p $(BENCH)
 	@$(MAKE) -s -C c-tests OUT=$(abspath $(BENCH)) CFLAGS=-O2 $(abspath $(BENCH))/harness.a
 	@$(BENCH_CC) -rdynamic -o $@-fast-clock $(BENCH_SOURCES) benches/handshake/clock.c $(BENCH_LIBS)
+	@$(BENCH_CC) -o $(BENCH)/growth benches/handshake/growth.c $(BENCH_LIBS)
 	@$(BENCH_CC) -o $@ $(BENCH_SOURCES) $(BENCH_LIBS)
 
 .PHONY: bench-handshake
-bench-handshake: build $(BENCH)/handshake ## handshakes with and without the shim by turns: the server's CPU time (3 minutes; PAIRS=9)
+bench-handshake: build $(BENCH)/handshake ## handshakes with and without the shim by turns: the server's CPU time (3 minutes; PAIRS=15)
 	benches/handshake/run $(ROWS)
+
+.PHONY: bench-growth
+bench-growth: build $(BENCH)/handshake ## what each further SSL_CTX costs, from 1 to 10,000
+	benches/handshake/growth
+
+$(BENCH)/steps: benches/steps/steps.c mk/bench.mk
+	@mkdir -p $(BENCH)
+	@$(CC) -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -o $@ $<
+
+.PHONY: bench-instructions
+bench-instructions: build $(BENCH)/handshake $(BENCH)/steps ## instructions for each ticket, and which of the processor's own are used (a minute)
+	benches/steps/run
+
+.PHONY: bench-core
+bench-core: ## the core by itself beside OpenSSL's EVP, ring and rustls (criterion; 3 minutes)
+	cd benches/core && $(CARGO) bench --locked --bench tickets -- --warm-up-time 0.5 --measurement-time 1 --sample-size 40
+
+.PHONY: bench-report
+bench-report: ## write docs/performance.md and its plot from what `make bench` has measured
+	benches/report

@@ -108,11 +108,26 @@ static BIO *wire(void)
     return b;
 }
 
+/* A name of BENCH_NAME_LENGTH bytes: so much longer is the ClientHello. */
+static const char *lane_name(void)
+{
+    static char name[201];
+    const char *length = getenv("BENCH_NAME_LENGTH");
+    size_t n = length != NULL ? strtoul(length, NULL, 10) : 0;
+
+    if (name[0] == '\0') {
+        n = n < sizeof(LANE_NAME) - 1 ? sizeof(LANE_NAME) - 1 : n < sizeof(name) ? n : sizeof(name) - 1;
+        memset(name, 'x', n - (sizeof(LANE_NAME) - 1));
+        strcat(name, LANE_NAME);
+    }
+    return name;
+}
+
 static SSL *new_client(lane *l, SSL_SESSION *offer)
 {
     SSL *s = SSL_new(l->cli);
 
-    if (s == NULL || SSL_set_app_data(s, l) != 1 || SSL_set_tlsext_host_name(s, LANE_NAME) != 1)
+    if (s == NULL || SSL_set_app_data(s, l) != 1 || SSL_set_tlsext_host_name(s, lane_name()) != 1)
         ts_bail("cannot make a client");
     if (offer != NULL) {
         /* A copy, because a session of TLS 1.3 that was used is spoilt. */
@@ -213,22 +228,48 @@ static void issue(lane *l, long n)
 {
     char byte;
 
-    for (long done = 0; done < n; done += BATCH) {
+    for (long done = 0, batch; done < n; done += batch) {
         long before = l->tickets;
+        int traps = lane_traps;
+        uint64_t ns;
 
+        batch = n - done < BATCH ? n - done : BATCH;
         begin(l);
-        for (int i = 0; i < BATCH; i++)
+        for (long i = 0; i < batch; i++)
             if (SSL_new_session_ticket(l->issuer) != 1 || SSL_do_handshake(l->issuer) != 1)
                 ts_bail("cannot issue a ticket");
         end(l);
-        if (!wants_more(l->issued_to, SSL_read(l->issued_to, &byte, 1)) || l->tickets - before != BATCH)
-            ts_bail("%ld tickets came, not %d", l->tickets - before, BATCH);
-        l->sealed += BATCH;
+        if (!wants_more(l->issued_to, SSL_read(l->issued_to, &byte, 1)) || l->tickets - before != batch)
+            ts_bail("%ld tickets came, not %ld", l->tickets - before, batch);
+        l->sealed += batch;
         /* The last one of each batch is tried: does it resume, is its application data what it should be? */
-        uint64_t ns = l->ns;
+        ns = l->ns;
+        lane_traps = 0;
         one_handshake(l, l->offer, 1);
+        lane_traps = traps;
         l->ns = ns;
     }
+}
+
+/* BENCH_CLIENT_CAS names in the list that the server would send if it asked for certificates: part of the binding. */
+static void add_client_cas(SSL_CTX *ctx)
+{
+    const char *count = getenv("BENCH_CLIENT_CAS");
+    STACK_OF(X509_NAME) *list = sk_X509_NAME_new_null();
+    char text[64];
+
+    for (long i = 0, n = count != NULL ? atol(count) : 0; i < n; i++) {
+        X509_NAME *name = X509_NAME_new();
+
+        BIO_snprintf(text, sizeof(text), "Certification Authority %ld of a large list", i);
+        if (list == NULL || name == NULL
+            || X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, (const unsigned char *)"Example Trust Services", -1,
+                                          -1, 0) != 1
+            || X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)text, -1, -1, 0) != 1
+            || sk_X509_NAME_push(list, name) == 0)
+            ts_bail("cannot make a list of CAs");
+    }
+    SSL_CTX_set_client_CA_list(ctx, list);
 }
 
 /* ---- lanes ---------------------------------------------------------------------------- */
@@ -240,6 +281,8 @@ void lane_up(lane *l, SSL_CTX *srv)
     l->srv = srv != NULL ? srv : ts_server_ctx(l->proto);
     if (srv != NULL)
         SSL_CTX_up_ref(srv);
+    else
+        add_client_cas(l->srv);
     l->cli = ts_client_ctx(l->proto);
     SSL_CTX_sess_set_new_cb(l->cli, on_new_session);
     if (l->appdata_len > 0) {

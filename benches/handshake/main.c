@@ -6,10 +6,12 @@
  *   handshake ROW --traps N  N operations with a trap before and after each measured call, for steps.c
  *   handshake --rows         the names of the rows
  */
+#define _GNU_SOURCE /* sleep() */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lane.h"
 
@@ -146,6 +148,8 @@ int main(int argc, char **argv)
         lane_run(l, WARM_UP);
     }
     if (argc == 4 && strcmp(argv[2], "--traps") == 0) {
+        /* So that keys may change before. */
+        sleep(getenv("BENCH_PAUSE") != NULL ? 2 : 0);
         lane_traps = 1;
         slice(jobs, 1, atol(argv[3]));
         lane_traps = 0;
