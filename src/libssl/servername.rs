@@ -113,7 +113,9 @@ unsafe extern "C" fn in_front(ssl: *mut SSL, alert: *mut c_int, argument: *mut c
         return answer;
     }
     // SAFETY: as above.
-    let stays = guard(true, || unsafe { after(ssl, before) });
+    let resumed = unsafe { SSL_session_reused(ssl) } == 1;
+    // SAFETY: as above. If that fails, a resumption has not been found right.
+    let stays = guard(!resumed, || unsafe { after(ssl, resumed, before) });
     if stays {
         return answer;
     }
@@ -146,22 +148,22 @@ unsafe fn before(ssl: *mut SSL) -> Option<Before> {
 ///
 /// # Safety
 /// `ssl` is alive, and no other thread uses it.
-unsafe fn after(ssl: *mut SSL, before: Option<Before>) -> bool {
+unsafe fn after(ssl: *mut SSL, resumed: bool, before: Option<Before>) -> bool {
     // SAFETY: the caller's promise.
     let Some(connection) = (unsafe { connection::of(ssl) }) else { return true };
-    let Some(before) = before else { return true };
+    if !policy_is_bound() {
+        return true;
+    }
     // SAFETY: the caller's promise.
     let policy = unsafe { policy::of(ssl) };
-    // SAFETY: the caller's promise.
-    let resumed = unsafe { SSL_session_reused(ssl) } == 1;
     connection.asked = policy;
-    connection.crossing = before.looked_up;
+    connection.crossing = before.as_ref().and_then(|before| before.looked_up);
     // Without a ticket nobody has asked for the crossing yet. (In TLS 1.2 the name of a resumed connection is that of
     // its session, which only a ticket binds.)
-    if before.looked_up.is_none()
+    if connection.crossing.is_none()
         && !resumed
         && policy::somebody_asks()
-        && let Some(first) = context::of(connection.first)
+        && let (Some(before), Some(first)) = (before, context::of(connection.first))
     {
         // SAFETY: the caller's promise; the extension has been evaluated by now.
         let name = unsafe { server_name(ssl, Moment::Sealing) };
