@@ -36,3 +36,12 @@ check-endurance: build ## ten minutes of clients, reloads, killed workers, re-se
 endurance-table: build ## the same, and write the table into docs/hostile.md
 	@scripts/install nginx openssl perl python3 procps
 	TS_TABLE=docs/hostile.md $(PROVE) c-tests/hostile/endurance
+
+.PHONY: check-sanitizers
+check-sanitizers: build fault-build ## AddressSanitizer, UBSan, ThreadSanitizer, memcheck (a quarter of an hour; SANITIZE=threads for a part)
+	@scripts/install valgrind openssl python3 procps nginx
+	$(PROVE) scripts/check-sanitizers :: $(SANITIZE)
+
+.PHONY: coverage
+coverage: ## which lines the fuzz corpora and the tests reach, in crates/core, crates/keys and src/libssl
+	@scripts/coverage
