@@ -15,7 +15,7 @@ deb: build ## Debian packages, in target/deb: the library, its development files
 # Needs the network (Debian's archive), and root or user namespaces.
 .PHONY: check-deb
 check-deb: deb ## install the packages on a clean Debian 12 and use them there: servers resume after a restart (two minutes)
-	@scripts/install mmdebstrap
+	@scripts/install mmdebstrap uidmap
 	$(PROVE) packaging/check-deb
 
 RPM := $(CURDIR)/target/rpm
