@@ -43,5 +43,5 @@ check-sanitizers: build fault-build ## AddressSanitizer, UBSan, ThreadSanitizer,
 	$(PROVE) scripts/check-sanitizers :: $(SANITIZE)
 
 .PHONY: coverage
-coverage: ## which lines the fuzz corpora and the tests reach, in crates/core, crates/keys and src/libssl
+coverage: ## which lines of crates/core, crates/keys and src/libssl the fuzz corpus reaches
 	@scripts/coverage
