@@ -13,7 +13,7 @@ use std::{env, process, slice};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use ticketshim_core::binding::{Binding, Context, Family, Protocol, Server};
+use ticketshim_core::binding::{Binding, Context, Family, Policy, Protocol, Server};
 use ticketshim_core::format::{FullHandshake, Ticket};
 use ticketshim_core::ring::Schedule;
 use ticketshim_core::seal::{open, seal};
@@ -139,9 +139,9 @@ fn offer(tls13: bool, which: u8, ticket: &[u8]) -> (Outcome, u64) {
 /// What takes part in the AES key of the server's tickets: c-tests/harness/ctx.c makes its contexts so.
 fn place(tls13: bool) -> Binding {
     let protocol = Protocol { family: Family::Tls, version: if tls13 { 0x0304 } else { 0x0303 } };
-    let context =
-        Context { session_id_context: b"ts", verify_mode: 0, client_ca_names: &[], ca_names: &[], id: b"" }.digest();
-    Binding::new(protocol, Server::Name(b"server.test"), Some(&context))
+    let context = Context { session_id_context: b"ts", id: b"" }.digest();
+    let policy = Policy { verify_mode: 0, clients: None }.digest();
+    Binding::new(protocol, Server::Name(b"server.test"), Some((&context, &policy)))
 }
 
 /// A ticket under the server's keys.

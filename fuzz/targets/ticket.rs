@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use ticketshim_core::binding::{Binding, Context, Family, Protocol, Server};
+use ticketshim_core::binding::{Binding, Context, Family, Policy, Protocol, Server};
 use ticketshim_core::derive::Secret;
 use ticketshim_core::format::{FullHandshake, OVERHEAD, Refusal, Ticket};
 use ticketshim_core::ring::Schedule;
@@ -48,10 +48,10 @@ fn ring(now: u64) -> Box<Ring> {
 }
 
 fn binding(name: Option<&[u8]>, id_context: &[u8]) -> Binding {
-    let context =
-        Context { session_id_context: id_context, verify_mode: 1, client_ca_names: &[], ca_names: &[], id: b"" };
+    let context = Context { session_id_context: id_context, id: b"" }.digest();
+    let policy = Policy { verify_mode: 1, clients: None }.digest();
     let server = name.map_or(Server::Unnamed, Server::Name);
-    Binding::new(Protocol { family: Family::Tls, version: 0x0304 }, server, Some(&context.digest()))
+    Binding::new(Protocol { family: Family::Tls, version: 0x0304 }, server, Some((&context, &policy)))
 }
 
 /// As the server does it: by name, by MAC, by place.
