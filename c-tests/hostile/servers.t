@@ -6,7 +6,7 @@
 attempts=${TS_ATTEMPTS:-2000}
 memory_grows=512 # KiB, at most, after each ticket was offered once: what a heap may do to itself
 
-refusals=(refused_unknown_key refused_expired refused_bad_mac refused_binding refused_too_old refused_malformed refused_no_sid_ctx)
+refusals=(refused_unknown_key refused_expired refused_bad_mac refused_binding refused_too_old refused_malformed refused_no_sid_ctx refused_policy)
 refused() { # refused NAME: of all kinds
     local sum=0 kind
     for kind in "${refusals[@]}"; do sum=$((sum + $(published "$1" "$kind"))); done
