@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ticketshim_benches::{evp, peers};
-use ticketshim_core::binding::{Binding, Family, Protocol, Server};
+use ticketshim_core::binding::{Binding, ContextDigest, Family, PolicyDigest, Protocol, Server};
 use ticketshim_core::derive::{EpochKeys, Secret};
 use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Ticket};
 use ticketshim_core::ring::Schedule;
@@ -182,10 +182,12 @@ fn rings(c: &mut Criterion) {
 
 /// The binding of one connection, which is hashed for each ticket.
 fn bindings(c: &mut Criterion) {
-    let context = ticketshim_core::binding::ContextDigest([4; 32]);
+    let (context, policy) = (ContextDigest([4; 32]), PolicyDigest([5; 32]));
     let protocol = Protocol { family: Family::Tls, version: 0x0304 };
     c.bench_function("binding", |b| {
-        b.iter(|| Binding::new(black_box(protocol), Server::Name(black_box(b"server.example")), Some(&context)));
+        b.iter(|| {
+            Binding::new(black_box(protocol), Server::Name(black_box(b"server.example")), Some((&context, &policy)))
+        });
     });
 }
 
