@@ -142,21 +142,40 @@ static void led_elsewhere(ts_proto p)
     site_down(&s);
 }
 
-/* A revocation list that is loaded while the server runs. */
-static void later_list(ts_proto p)
+/*
+ * What is trusted changes while the server runs. Behind a servername callback
+ * that shows only after the ticket was opened: one handshake is ended.
+ */
+static void later_list(ts_proto p, int behind)
 {
-    const ts_place demands = { .client_ca = ca[0] };
-    SSL_CTX *ctx = ts_place_new(p, &demands), *cli = ts_client_with(p, guest);
-    ts_journey j = { .proto = p, .from = ctx, .from_name = SHOP, .to_name = SHOP,
-        .cli = cli };
-    SSL_SESSION *ss = ts_depart(&j);
-    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    site s;
+    SSL_CTX *cli = ts_client_with(p, guest), *ctx;
+    ts_journey j = { .proto = p, .from_name = SHOP, .to_name = SHOP, .cli = cli };
+    SSL_SESSION *ss;
+    X509_STORE *store;
+
+    ts_note("trust changes %s", behind ? "behind a servername callback"
+            : "at the first context");
+    site_up(&s, p, ca[0]);
+    ctx = s.shop;
+    store = SSL_CTX_get_cert_store(ctx);
+    j.from = behind ? s.first : ctx;
+    ss = ts_depart(&j);
 
     j.shim = TS_RESUMES;
     j.what = "before a list is loaded";
     SSL_SESSION_free(ts_arrive(&j, ss, TS_RESUMES));
     if (X509_STORE_add_cert(store, ca[1]->x509) != 1)
         ts_bail("cannot trust another CA");
+    if (behind) {
+        j.shim = TS_ABORTS;
+        j.what = "the first after another CA was trusted as well";
+        j.counted = 1;
+        j.count = TS_COUNT_ELSEWHERE;
+        SSL_SESSION_free(ts_arrive(&j, ss, TS_RESUMES));
+        j.counted = 0;
+    }
+    j.shim = TS_ASKED;
     j.what = "after another CA was trusted as well";
     SSL_SESSION_free(ts_arrive(&j, ss, TS_RESUMES));
     ts_revoke(ctx, ca[0], guest);
@@ -164,7 +183,85 @@ static void later_list(ts_proto p)
     j.what = "after a list that revokes the client";
     SSL_SESSION_free(ts_arrive(&j, ss, TS_RESUMES));
     SSL_SESSION_free(ss);
-    SSL_CTX_free(ctx);
+    site_down(&s);
+    SSL_CTX_free(cli);
+}
+
+/*
+ * A host that is known by more than its name (two ports, one context to start
+ * on): tickets of the one never open at the other, and nobody is cut off more
+ * than once.
+ */
+static void by_more_than_the_name(ts_proto p)
+{
+    site s;
+    struct ticketshim_stats old, now;
+    ts_journey j = { .proto = p, .from_name = SHOP, .to_name = SHOP,
+        .counted = 1, .count = TS_COUNT_ELSEWHERE };
+    SSL_SESSION *ss;
+
+    if (!ts_shim_expected())
+        return;
+    site_up(&s, p, ca[0]);
+    j.from = s.first;
+    s.hosts[1].ctx = s.open;
+    ss = ts_depart(&j);
+    ts_stats(&old);
+    for (int i = 0; i < 6; i++) {
+        s.hosts[1].ctx = i % 2 == 0 ? s.shop : s.open;
+        j.what = i % 2 == 0 ? "the port that demands a certificate"
+            : "the port that does not";
+        j.shim = i == 0 ? TS_ABORTS : i % 2 == 0 ? TS_DENIED : TS_FULL;
+        SSL_SESSION_free(ts_arrive(&j, ss, TS_FULL));
+    }
+    ts_stats(&now);
+    ts_is_int((int)(now.ended - old.ended), 1, "… one handshake was ended");
+    SSL_SESSION_free(ss);
+    site_down(&s);
+}
+
+/*
+ * A callback that goes by the name and never acknowledges it. Up to TLS 1.2
+ * libssl shows it no name when it resumes, so there it would decide otherwise.
+ */
+static int no_ack(SSL *ssl, int *al, void *arg)
+{
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    site *s = arg;
+
+    (void)al;
+    if (name != NULL && strcmp(name, SHOP) == 0) {
+        SSL_set_SSL_CTX(ssl, s->shop);
+        SSL_set_verify(ssl, SSL_CTX_get_verify_mode(s->shop), NULL);
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+static void unacknowledged(ts_proto p)
+{
+    site s;
+    SSL_CTX *cli = ts_client_with(p, guest);
+    struct ticketshim_stats old, now;
+    ts_journey j = { .proto = p, .from_name = SHOP, .to_name = SHOP, .cli = cli,
+        .counted = 1, .count = TS_COUNT_ELSEWHERE };
+    SSL_SESSION *ss;
+
+    site_up(&s, p, ca[0]);
+    SSL_CTX_set_tlsext_servername_callback(s.first, no_ack);
+    SSL_CTX_set_tlsext_servername_arg(s.first, &s);
+    j.from = s.first;
+    ss = ts_depart(&j);
+    ts_stats(&old);
+    for (int i = 0; i < 4; i++) {
+        j.what = "names that are not acknowledged";
+        j.shim = p == TS_TLS13 ? TS_RESUMES : TS_ASKED;
+        SSL_SESSION_free(ts_arrive(&j, ss, TS_RESUMES));
+    }
+    ts_stats(&now);
+    if (ts_shim_expected())
+        ts_is_int((int)(now.ended - old.ended), 0, "… nobody was cut off");
+    SSL_SESSION_free(ss);
+    site_down(&s);
     SSL_CTX_free(cli);
 }
 
@@ -178,7 +275,10 @@ int main(void)
         again(*p, OPEN);
         names_apart(*p);
         led_elsewhere(*p);
-        later_list(*p);
+        later_list(*p, 0);
+        later_list(*p, 1);
+        by_more_than_the_name(*p);
+        unacknowledged(*p);
     }
     ts_cert_free(ca[0]);
     ts_cert_free(ca[1]);

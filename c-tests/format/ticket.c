@@ -313,6 +313,8 @@ static void check_policies(void)
     h = start("ticketshim v1 policy");
     field(h, 1, get("verify_mode", 4), 4);
     field(h, 2, get("verify_depth", 4), 4);
+    field(h, 8, get("store_depth", 4), 4);
+    field(h, 9, get("security_level", 4), 4);
     field(h, 6, get("verify_flags", 4), 4);
     fields(h, 3, "client_ca_name");
     fields(h, 5, "ca_name");

@@ -138,12 +138,7 @@ pub unsafe extern "C" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX) -> *m
         // SAFETY: the caller's promise: a live SSL, which no other thread uses.
         unsafe { connection::of(ssl) };
         // SAFETY: the caller's promise, the same as the real function's.
-        let now = unsafe { real(ssl, ctx) };
-        if !now.is_null() {
-            // SAFETY: the context that the SSL has now.
-            unsafe { connection::serves(now) };
-        }
-        now
+        unsafe { real(ssl, ctx) }
     })
 }
 

@@ -4,15 +4,13 @@ use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 
-use openssl_sys::{
-    CRYPTO_EX_DATA, SSL, SSL_CTX, SSL_CTX_get_verify_mode, SSL_VERIFY_PEER, SSL_get_SSL_CTX, SSL_get_ex_data,
-};
+use openssl_sys::{CRYPTO_EX_DATA, SSL, SSL_CTX, SSL_get_SSL_CTX, SSL_get_ex_data};
 use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::FullHandshake;
 
 use super::memory::try_box;
-use super::{context, crossings, ffi, trust};
+use super::{context, crossings, ffi};
 
 /// Our part of an `SSL`. Lives in its ex_data and dies with it.
 #[derive(Default)]
@@ -50,18 +48,6 @@ impl Connection {
         if let (Some(crossing), Some(policy)) = (self.crossing.take(), &self.asked) {
             crossings::put(&crossing, policy);
         }
-    }
-}
-
-/// The context of `ssl` is another, or it has its first.
-///
-/// # Safety
-/// `ctx` is alive.
-pub(crate) unsafe fn serves(ctx: *mut SSL_CTX) {
-    // SAFETY: the caller's promise.
-    if unsafe { SSL_CTX_get_verify_mode(ctx) } & SSL_VERIFY_PEER != 0 {
-        // SAFETY: the caller's promise.
-        unsafe { trust::look(ctx) };
     }
 }
 
@@ -121,10 +107,6 @@ unsafe extern "C" fn new_connection(
         let first = unsafe { SSL_get_SSL_CTX(parent.cast::<SSL>()) };
         if !first.is_null() && context::of(first).is_none() {
             return;
-        }
-        if !first.is_null() {
-            // SAFETY: the context of the SSL being made.
-            unsafe { serves(first) };
         }
         let Some(connection) = try_box(Connection { first, ..Connection::default() }) else { return };
         let connection = Box::into_raw(connection);

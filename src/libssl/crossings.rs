@@ -22,13 +22,20 @@ const WAYS: usize = 4;
 /// under another's name.
 type Entry = [AtomicU64; 6];
 
+/// Stands for more than one policy. (No hash is known that gives it.)
+const UNSTEADY: PolicyDigest = PolicyDigest([0xff; 32]);
+
 /// Makes the table. Called before the first context is given out: whatever forks later shares it.
 pub(super) fn set_up() {
     table();
 }
 
-/// The policy that this crossing led to; `None` if it was not seen, or not lately.
+/// The policy that this crossing led to; `None` if it was not seen, or not lately, or led to more than one.
 pub(super) fn get(crossing: &[u8; 32]) -> Option<PolicyDigest> {
+    entry(crossing).filter(|policy| *policy != UNSTEADY)
+}
+
+fn entry(crossing: &[u8; 32]) -> Option<PolicyDigest> {
     let ([a, b], mask) = split(crossing);
     let entry = ways(a)?.iter().find(|entry| entry[0].load(Relaxed) == a && entry[1].load(Relaxed) == b)?;
     let mut policy = [0; 32];
@@ -38,11 +45,14 @@ pub(super) fn get(crossing: &[u8; 32]) -> Option<PolicyDigest> {
     Some(PolicyDigest(policy))
 }
 
-/// Remembers what a crossing led to.
+/// Remembers what a crossing led to. Once it has led to two policies, it is not relied on again: what decides is then
+/// something else than the name, and a ticket that opened for the wrong one costs a handshake.
 pub(super) fn put(crossing: &[u8; 32], policy: &PolicyDigest) {
-    if get(crossing).as_ref() == Some(policy) {
-        return;
-    }
+    let policy = match entry(crossing) {
+        Some(known) if known == *policy || known == UNSTEADY => return,
+        Some(_) => &UNSTEADY,
+        None => policy,
+    };
     let ([a, b], mask) = split(crossing);
     let Some(ways) = ways(a) else { return };
     let same_or_free = |entry: &&Entry| {
@@ -101,8 +111,12 @@ mod tests {
         assert_eq!(get(&crossing(1)), None);
         put(&crossing(1), &policy(1));
         assert_eq!(get(&crossing(1)), Some(policy(1)));
+        put(&crossing(1), &policy(1));
+        assert_eq!(get(&crossing(1)), Some(policy(1)));
         put(&crossing(1), &policy(2));
-        assert_eq!(get(&crossing(1)), Some(policy(2)));
+        assert_eq!(get(&crossing(1)), None, "it led to two");
+        put(&crossing(1), &policy(1));
+        assert_eq!(get(&crossing(1)), None, "and stays unknown");
         // Many times over what it holds: what is there is right, and the newest is there.
         for n in 2..20_000 {
             put(&crossing(n), &policy(n as u8));

@@ -1,10 +1,10 @@
 //! Declarations that `openssl-sys` does not have. From the manual pages and headers named beside them.
 
-use std::ffi::{c_char, c_int, c_long, c_uchar, c_void};
+use std::ffi::{c_char, c_int, c_long, c_uchar, c_uint, c_void};
 
 use openssl_sys::{
-    ASN1_OBJECT, CRYPTO_EX_DATA, OPENSSL_STACK, SSL, X509, X509_ALGOR, X509_CRL, X509_NAME, X509_OBJECT, X509_STORE,
-    X509_VERIFY_PARAM, stack_st_X509_NAME,
+    ASN1_OBJECT, CRYPTO_EX_DATA, EVP_MD, OPENSSL_STACK, SSL, X509, X509_ALGOR, X509_CRL, X509_NAME, X509_OBJECT,
+    X509_STORE, X509_VERIFY_PARAM, stack_st_X509_NAME,
 };
 
 /// The function pointer of `SSL_CTX_callback_ctrl` (<openssl/ssl.h>): its real type depends on the command.
@@ -76,9 +76,11 @@ unsafe extern "C" {
     pub(crate) fn CRYPTO_set_ex_data(ad: *mut CRYPTO_EX_DATA, idx: c_int, val: *mut c_void) -> c_int;
     pub(crate) fn CRYPTO_get_ex_data(ad: *const CRYPTO_EX_DATA, idx: c_int) -> *mut c_void;
 
+    pub(crate) fn SSL_is_server(s: *const SSL) -> c_int;
     pub(crate) fn SSL_is_dtls(s: *const SSL) -> c_int;
     pub(crate) fn SSL_get0_CA_list(s: *const SSL) -> *const stack_st_X509_NAME;
     pub(crate) fn SSL_get_client_CA_list(s: *const SSL) -> *mut stack_st_X509_NAME;
+    pub(crate) fn SSL_get_security_level(s: *const SSL) -> c_int;
     pub(crate) fn SSL_get_verify_depth(s: *const SSL) -> c_int;
 
     // The stack's own type differs from stack to stack in openssl-sys; all are OPENSSL_STACK.
@@ -90,6 +92,13 @@ unsafe extern "C" {
     pub(crate) fn OPENSSL_sk_pop_free(st: *mut OPENSSL_STACK, free: Option<unsafe extern "C" fn(*mut c_void)>);
     #[cfg(store_objects = "get1")]
     pub(crate) fn X509_OBJECT_free(object: *mut c_void);
+    pub(crate) fn X509_VERIFY_PARAM_get_depth(param: *const X509_VERIFY_PARAM) -> c_int;
+    pub(crate) fn X509_CRL_digest(
+        data: *const X509_CRL,
+        kind: *const EVP_MD,
+        md: *mut c_uchar,
+        len: *mut c_uint,
+    ) -> c_int;
     pub(crate) fn X509_STORE_get0_param(xs: *const X509_STORE) -> *mut X509_VERIFY_PARAM;
     pub(crate) fn X509_STORE_lock(xs: *mut X509_STORE) -> c_int;
     pub(crate) fn X509_STORE_unlock(xs: *mut X509_STORE) -> c_int;

@@ -21,10 +21,9 @@ use super::{context, ffi, trust};
 /// Hashes of policies, kept with the context that they were met at.
 pub(crate) type Policies = Archive<Kept<PolicyDigest>>;
 
-/// The flags of a verification (<openssl/x509_vfy.h>) that decide which certificates are good: `X509_V_FLAG_CRL_CHECK`,
-/// `…_CRL_CHECK_ALL`, `…_IGNORE_CRITICAL`, `…_X509_STRICT`, `…_ALLOW_PROXY_CERTS`, `…_PARTIAL_CHAIN`,
-/// `…_NO_CHECK_TIME`. The others choose among good chains, and their defaults differ between versions.
-const DECISIVE_FLAGS: u32 = 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x8_0000 | 0x20_0000;
+/// The flags of a verification (<openssl/x509_vfy.h>) that only choose among good chains, and whose defaults differ between
+/// versions: `X509_V_FLAG_TRUSTED_FIRST`, `…_NO_ALT_CHAINS`, `…_NOTIFY_POLICY`. Any other may decide.
+const INDECISIVE_FLAGS: u32 = 0x8000 | 0x10_0000 | 0x800;
 
 /// Whether some server in this process asks its clients for certificates, or did.
 static SOMEBODY_ASKS: AtomicBool = AtomicBool::new(false);
@@ -64,12 +63,15 @@ pub(super) unsafe fn of(ssl: *mut SSL) -> Option<PolicyDigest> {
     // SAFETY: the caller's promise.
     let depth = unsafe { ffi::SSL_get_verify_depth(ssl) };
     // SAFETY: the caller's promise.
-    let (trust, of_store) = unsafe { trust::of(ssl) }?;
+    let store = unsafe { trust::of(ssl) }?;
     // SAFETY: the caller's promise.
     let param = unsafe { SSL_get0_param(ssl) };
     // SAFETY: every SSL has parameters.
-    let flags = unsafe { X509_VERIFY_PARAM_get_flags(param) } | of_store;
-    let flags = flags as u32 & DECISIVE_FLAGS;
+    let flags = unsafe { X509_VERIFY_PARAM_get_flags(param) } | store.flags;
+    let flags = flags as u32 & !INDECISIVE_FLAGS;
+    // SAFETY: the caller's promise.
+    let security_level = unsafe { ffi::SSL_get_security_level(ssl) };
+    let (trust, store_depth) = (store.trust, store.depth);
     // SAFETY: the caller's promise.
     let client_cas = unsafe { ffi::SSL_get_client_CA_list(ssl) };
     // SAFETY: the caller's promise.
@@ -80,12 +82,12 @@ pub(super) unsafe fn of(ssl: *mut SSL) -> Option<PolicyDigest> {
     let ca_names = unsafe { names(cas) }?;
     let (client_ca_names, ca_names) = (client_ca_names.as_slice(), ca_names.as_slice());
     let hash = || {
-        let clients = Clients { depth, flags, client_ca_names, ca_names, trust };
+        let clients = Clients { depth, store_depth, security_level, flags, client_ca_names, ca_names, trust };
         Policy { verify_mode, clients: Some(clients) }.digest()
     };
     // Compared in this order only with one another, and so that no two policies look the same (DER names say how long
     // they are); the encoding that is hashed is the core's.
-    let numbers = [verify_mode.to_be_bytes(), depth.to_be_bytes(), flags.to_be_bytes()];
+    let numbers = [verify_mode, depth as u32, store_depth as u32, security_level as u32, flags].map(u32::to_be_bytes);
     let count = client_ca_names.len().to_be_bytes();
     let facts = [numbers.as_flattened(), &trust[..], &count[..]].into_iter();
     let facts = facts.chain(client_ca_names.iter().copied()).chain(ca_names.iter().copied());

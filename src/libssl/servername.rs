@@ -4,30 +4,30 @@
 //! virtual host. So ours stands in front of the application's: afterwards it is known under which policy the client is
 //! let in. The ticket was opened for the policy that was foretold (`crossings`). If it turns out to be another, nothing
 //! can make a full handshake of this one any more, and it is ended: that takes a server that leads one name from one
-//! context to another policy than before. It is remembered, so it happens once.
+//! context to another policy than before. From then on that crossing is not relied on, so it happens once.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use openssl_sys::{
-    SSL, SSL_AD_ACCESS_DENIED, SSL_CTX, SSL_TLSEXT_ERR_ALERT_FATAL, SSL_TLSEXT_ERR_NOACK, SSL_get_SSL_CTX,
-    SSL_session_reused,
+    SSL, SSL_AD_ACCESS_DENIED, SSL_CTX, SSL_TLSEXT_ERR_ALERT_FATAL, SSL_TLSEXT_ERR_NOACK, SSL_TLSEXT_ERR_OK,
+    SSL_get_SSL_CTX, SSL_session_reused, TLS1_3_VERSION,
 };
-use ticketshim_core::binding::{Crossing, PolicyDigest};
+use ticketshim_core::binding::{Crossing, PolicyDigest, Protocol};
 use ticketshim_keys::counters::{Counter, add};
 use ticketshim_keys::log;
 use ticketshim_keys::settings::Bind;
 
 use super::connection::{self, Connection};
 use super::context::{self, Context};
-use super::ffi::AnyFn;
+use super::ffi::{self, AnyFn};
 use super::guard::guard;
-use super::place::{Moment, server_name};
-use super::{crossings, policy};
+use super::place::{Moment, protocol, server_name};
+use super::{crossings, policy, trust};
 use crate::shim::shim;
 
-/// The callback's type (SSL_CTX_set_tlsext_servername_callback(3)).
-type ServernameFn = unsafe extern "C" fn(*mut SSL, *mut c_int, *mut c_void) -> c_int;
+/// The callback's type (SSL_CTX_set_tlsext_servername_callback(3)). C++ programs may throw through it.
+type ServernameFn = unsafe extern "C-unwind" fn(*mut SSL, *mut c_int, *mut c_void) -> c_int;
 
 /// The application's callback of a context; null for none.
 #[derive(Default)]
@@ -83,23 +83,29 @@ pub(super) unsafe fn foretell(ssl: *mut SSL, connection: &mut Connection, first:
     }
     // SAFETY: the caller's promise.
     let name = unsafe { server_name(ssl, Moment::Opening) }?;
-    let crossing = crossing(first, &now, name);
+    // SAFETY: the caller's promise.
+    let crossing = crossing(first, unsafe { protocol(ssl) }, &now, name);
     connection.looked_up = Some(crossing);
     Some(match crossings::get(&crossing) {
         Some(policy) => Foretold::Policy(policy),
-        // There is no other context to switch to.
+        // There is no other context to switch to. (It may still set another verify mode: that shows afterwards.)
         None if context::count() == 1 => Foretold::Policy(now),
         None => Foretold::Unknown,
     })
 }
 
-fn crossing(first: &Context, policy: &PolicyDigest, name: Option<&[u8]>) -> [u8; 32] {
-    Crossing { context_id: &first.place.id, policy, name }.digest()
+fn crossing(first: &Context, protocol: Protocol, policy: &PolicyDigest, name: Option<&[u8]>) -> [u8; 32] {
+    Crossing { context_id: &first.place.id, trust_changes: trust::changes(), protocol, policy, name }.digest()
 }
 
 /// What libssl calls.
-unsafe extern "C" fn in_front(ssl: *mut SSL, alert: *mut c_int, argument: *mut c_void) -> c_int {
+unsafe extern "C-unwind" fn in_front(ssl: *mut SSL, alert: *mut c_int, argument: *mut c_void) -> c_int {
+    // SAFETY: libssl's promise: a live SSL. Clients have such callbacks too, and let nobody in.
+    let serves = unsafe { ffi::SSL_is_server(ssl) } == 1;
     let before = guard(None, || {
+        if !serves {
+            return None;
+        }
         // SAFETY: libssl's promise: an SSL in the middle of its handshake, its ClientHello still there.
         unsafe { before(ssl) }
     });
@@ -109,13 +115,13 @@ unsafe extern "C" fn in_front(ssl: *mut SSL, alert: *mut c_int, argument: *mut c
     let Some(callback) = (unsafe { callback(ssl, first) }) else { return SSL_TLSEXT_ERR_NOACK };
     // SAFETY: libssl's arguments, handed on; the argument is that of the context whose callback this is.
     let answer = unsafe { callback(ssl, alert, argument) };
-    if answer == SSL_TLSEXT_ERR_ALERT_FATAL {
+    if answer == SSL_TLSEXT_ERR_ALERT_FATAL || !serves {
         return answer;
     }
     // SAFETY: as above.
     let resumed = unsafe { SSL_session_reused(ssl) } == 1;
     // SAFETY: as above. If that fails, a resumption has not been found right.
-    let stays = guard(!resumed, || unsafe { after(ssl, resumed, before) });
+    let stays = guard(!resumed, || unsafe { after(ssl, resumed, answer, before) });
     if stays {
         return answer;
     }
@@ -148,7 +154,7 @@ unsafe fn before(ssl: *mut SSL) -> Option<Before> {
 ///
 /// # Safety
 /// `ssl` is alive, and no other thread uses it.
-unsafe fn after(ssl: *mut SSL, resumed: bool, before: Option<Before>) -> bool {
+unsafe fn after(ssl: *mut SSL, resumed: bool, answer: c_int, before: Option<Before>) -> bool {
     // SAFETY: the caller's promise.
     let Some(connection) = (unsafe { connection::of(ssl) }) else { return true };
     if !policy_is_bound() {
@@ -158,6 +164,7 @@ unsafe fn after(ssl: *mut SSL, resumed: bool, before: Option<Before>) -> bool {
     let policy = unsafe { policy::of(ssl) };
     connection.asked = policy;
     connection.crossing = before.as_ref().and_then(|before| before.looked_up);
+    let policy_before = before.as_ref().map(|before| before.policy);
     // Without a ticket nobody has asked for the crossing yet. (In TLS 1.2 the name of a resumed connection is that of
     // its session, which only a ticket binds.)
     if connection.crossing.is_none()
@@ -167,7 +174,21 @@ unsafe fn after(ssl: *mut SSL, resumed: bool, before: Option<Before>) -> bool {
     {
         // SAFETY: the caller's promise; the extension has been evaluated by now.
         let name = unsafe { server_name(ssl, Moment::Sealing) };
-        connection.crossing = name.map(|name| crossing(first, &before.policy, name));
+        // SAFETY: the caller's promise.
+        let protocol = unsafe { protocol(ssl) };
+        connection.crossing = name.map(|name| crossing(first, protocol, &before.policy, name));
+    }
+    // Up to TLS 1.2 libssl shows a resumed connection the name of its session, which is kept only if it was
+    // acknowledged. A callback that goes by the name without acknowledging it will decide otherwise then.
+    // SAFETY: the caller's promise.
+    let shows_name = answer == SSL_TLSEXT_ERR_OK || unsafe { protocol(ssl) }.version == TLS1_3_VERSION as u16;
+    if let (Some(then), Some(now)) = (policy_before, policy)
+        && !resumed
+        && !shows_name
+        && then != now
+    {
+        connection.crossing = None;
+        connection.asked = Some(PolicyDigest::between(&then, &now));
     }
     let Some(foretold) = connection.foretold.take() else { return true };
     if !resumed || policy == Some(foretold) {

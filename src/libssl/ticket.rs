@@ -182,6 +182,8 @@ unsafe fn opening_place(
     context: &Context,
 ) -> Option<(Binding, Option<PolicyDigest>)> {
     let bind = shim().settings.bind;
+    // After a HelloRetryRequest: what the first ClientHello led to.
+    connection.remember();
     (connection.foretold, connection.asked, connection.crossing, connection.looked_up) = (None, None, None, None);
     let policy = match bind {
         // SAFETY: the caller's promise.
@@ -278,6 +280,7 @@ impl Job {
                     // SAFETY: libssl runs the cipher inside the call that ran the key callback, whose SSL this is.
                     let connection = unsafe { connection::of(ssl) }?;
                     connection.foretold = opened.policy;
+                    connection.asked = opened.policy;
                     connection.opened = Some(opened);
                     Some(())
                 })?;

@@ -1,41 +1,66 @@
 //! Whom client certificates are verified by: the certificates and revocation lists of an `X509_STORE`, as a digest.
 //!
-//! The digest is kept in the store's own ex_data, and dies with it. A store only grows (libcrypto has no way to take
-//! anything out), so the number of its objects tells whether it changed.
+//! The digest is kept in the store's own ex_data, and dies with it. It serves as long as the store has as many objects
+//! and the same revocation lists: certificates are only ever added (libcrypto has no way to take one out), lists are
+//! replaced in place by some programs.
 //!
-//! Certificates count as they were at the first look, which is taken before the store verifies anybody: a directory of
-//! certificates is read file by file as clients need them, and a certificate more makes no earlier verdict wrong. A
-//! revocation list more may, so these count as they are.
+//! Stores change while a server runs: a directory is read file by file as clients need it, lists are loaded by a timer,
+//! each process at its own time. Then what one process has seen does not hold for another: [`changes`].
 
 use std::ffi::{c_int, c_long, c_uchar, c_ulong, c_void};
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use openssl_sys::{
-    CRYPTO_EX_DATA, OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_cert_store, SSL_ctrl,
+    CRYPTO_EX_DATA, EVP_sha1, OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX_get_cert_store, SSL_ctrl,
     SSL_get_SSL_CTX, X509_OBJECT, X509_STORE, X509_VERIFY_PARAM_get_flags,
 };
 use ticketshim_core::binding::{digest_of, trust_digest};
 
 use super::errors::quietly;
+use super::ffi;
 use super::memory::try_box;
-use super::{ffi, real};
+
+/// What a store says of whom it trusts.
+pub(super) struct Store {
+    pub(super) trust: [u8; 32],
+    pub(super) flags: c_ulong,
+    pub(super) depth: c_int,
+}
 
 /// What is kept with a store. Read and written under the store's lock.
 struct Trust {
-    /// The SHA-256 of each certificate at the first look.
-    certificates: Vec<[u8; 32]>,
     /// How many objects the store had when `digest` was made.
     objects: c_int,
+    /// And libcrypto's own digest of each revocation list, which it has at hand.
+    lists: Vec<[u8; 20]>,
     digest: [u8; 32],
 }
 
-/// The digest of the store that the client of `ssl` is verified with, and the store's own flags. `None` if memory has
-/// run out.
+/// See [`changes`].
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+/// Another number after each change of a store that was looked at before: 0 as long as there was none, and then one that
+/// no other process has.
+pub(super) fn changes() -> u64 {
+    CHANGES.load(Ordering::Relaxed)
+}
+
+fn note_change() {
+    let mut bytes = [0; 8];
+    let number = match ticketshim_keys::random::fill(&mut bytes) {
+        true => u64::from_ne_bytes(bytes),
+        false => u64::from(std::process::id()) << 32 | (changes() + 1) & u64::from(u32::MAX),
+    };
+    CHANGES.store(number.max(1), Ordering::Relaxed);
+}
+
+/// The store that the client of `ssl` is verified with. `None` if memory has run out.
 ///
 /// # Safety
 /// `ssl` is alive and no other thread uses it.
-pub(super) unsafe fn of(ssl: *mut SSL) -> Option<([u8; 32], c_ulong)> {
+pub(super) unsafe fn of(ssl: *mut SSL) -> Option<Store> {
     let mut store: *mut X509_STORE = ptr::null_mut();
     // The connection's own; 1.1.1 does not say, and has no such command.
     // SAFETY: the caller's promise; the command stores a pointer at the one it is given.
@@ -47,37 +72,21 @@ pub(super) unsafe fn of(ssl: *mut SSL) -> Option<([u8; 32], c_ulong)> {
         store = unsafe { SSL_CTX_get_cert_store(ctx) };
     }
     // SAFETY: the store of a connection that lives.
-    unsafe { digest(store) }
-}
-
-/// Takes the first look at the store of a context that is about to serve.
-///
-/// # Safety
-/// `ctx` is alive.
-pub(super) unsafe fn look(ctx: *mut SSL_CTX) {
-    let mut store: *mut X509_STORE = ptr::null_mut();
-    if let Some(ctrl) = real::SSL_CTX_CTRL.get() {
-        // SAFETY: as in `of`.
-        quietly(|| unsafe { ctrl(ctx, ffi::SSL_CTRL_GET_VERIFY_CERT_STORE, 0, (&raw mut store).cast()) } == 1);
-    }
-    if store.is_null() {
-        // SAFETY: the caller's promise.
-        store = unsafe { SSL_CTX_get_cert_store(ctx) };
-    }
-    // SAFETY: the store of a context that lives.
-    unsafe { digest(store) };
+    unsafe { look(store) }
 }
 
 /// # Safety
 /// `store` is null or alive.
-unsafe fn digest(store: *mut X509_STORE) -> Option<([u8; 32], c_ulong)> {
+unsafe fn look(store: *mut X509_STORE) -> Option<Store> {
     if store.is_null() {
-        return Some((trust_digest(&mut [], &mut []), 0));
+        return Some(Store { trust: trust_digest(&mut [], &mut []), flags: 0, depth: -1 });
     }
     // SAFETY: the caller's promise.
     let param = unsafe { ffi::X509_STORE_get0_param(store) };
     // SAFETY: every store has parameters.
     let flags = unsafe { X509_VERIFY_PARAM_get_flags(param) };
+    // SAFETY: as above.
+    let depth = unsafe { ffi::X509_VERIFY_PARAM_get_depth(param) };
     // SAFETY: the caller's promise.
     let objects = unsafe { Objects::of(store) }?;
     // SAFETY: as above. libcrypto holds this lock while it adds to the store or looks something up in it.
@@ -88,7 +97,7 @@ unsafe fn digest(store: *mut X509_STORE) -> Option<([u8; 32], c_ulong)> {
     let digest = unsafe { digest_locked(store, &objects) };
     // SAFETY: taken above.
     unsafe { ffi::X509_STORE_unlock(store) };
-    Some((digest?, flags))
+    Some(Store { trust: digest?, flags, depth })
 }
 
 /// # Safety
@@ -99,28 +108,30 @@ unsafe fn digest_locked(store: *mut X509_STORE, objects: &Objects) -> Option<[u8
         Some(index) => unsafe { ffi::X509_STORE_get_ex_data(store, index) }.cast::<Trust>(),
         None => ptr::null_mut(),
     };
-    let count = objects.count();
+    let objects_now = objects.count();
+    let lists_now = objects.list_digests();
     // SAFETY: null or what is stored below, which the lock guards.
     let kept = unsafe { kept.as_mut() };
-    if let Some(kept) = &kept
-        && kept.objects == count
+    if let (Some(kept), Some(lists_now)) = (&kept, &lists_now)
+        && kept.objects == objects_now
+        && kept.lists == *lists_now
     {
         return Some(kept.digest);
     }
-    let mut lists = objects.digests(ffi::X509_LU_CRL)?;
+    let digest = trust_digest(&mut objects.digests(ffi::X509_LU_X509)?, &mut objects.digests(ffi::X509_LU_CRL)?);
+    // Without the lists' own digests there is nothing to know them again by.
+    let Some(lists) = lists_now else { return Some(digest) };
     if let Some(kept) = kept {
-        kept.digest = trust_digest(&mut kept.certificates, &mut lists);
-        kept.objects = count;
-        return Some(kept.digest);
-    }
-    let mut certificates = objects.digests(ffi::X509_LU_X509)?;
-    let digest = trust_digest(&mut certificates, &mut lists);
-    if let (Some(index), Some(kept)) = (index(), try_box(Trust { certificates, objects: count, digest })) {
-        let kept = Box::into_raw(kept);
+        if kept.digest != digest {
+            note_change();
+        }
+        *kept = Trust { objects: objects_now, lists, digest };
+    } else if let (Some(index), Some(new)) = (index(), try_box(Trust { objects: objects_now, lists, digest })) {
+        let new = Box::into_raw(new);
         // SAFETY: the caller's promise; the index is ours.
-        if unsafe { ffi::X509_STORE_set_ex_data(store, index, kept.cast()) } != 1 {
+        if unsafe { ffi::X509_STORE_set_ex_data(store, index, new.cast()) } != 1 {
             // SAFETY: made by into_raw above and not taken.
-            drop(unsafe { Box::from_raw(kept) });
+            drop(unsafe { Box::from_raw(new) });
         }
     }
     Some(digest)
@@ -150,6 +161,33 @@ impl Objects {
     fn count(&self) -> c_int {
         // SAFETY: a stack that is ours, or the store's, under its lock (see `of`).
         unsafe { OPENSSL_sk_num(self.0) }
+    }
+
+    /// libcrypto's SHA-1 of each revocation list, which it keeps: to know them again by, in this process. `None` if it has
+    /// none.
+    fn list_digests(&self) -> Option<Vec<[u8; 20]>> {
+        let mut digests = Vec::new();
+        for i in 0..self.count() {
+            // SAFETY: as above, within its length.
+            let object = unsafe { OPENSSL_sk_value(self.0, i) }.cast::<X509_OBJECT>();
+            // SAFETY: an object of the stack.
+            if object.is_null() || unsafe { ffi::X509_OBJECT_get_type(object) } != ffi::X509_LU_CRL {
+                continue;
+            }
+            let mut digest = [0; 20];
+            let mut len = 0;
+            // SAFETY: as above.
+            let list = unsafe { ffi::X509_OBJECT_get0_X509_CRL(object) };
+            // SAFETY: always allowed: a constant of libcrypto.
+            let sha1 = unsafe { EVP_sha1() };
+            // SAFETY: the object's list, and room for a SHA-1.
+            let done = quietly(|| unsafe { ffi::X509_CRL_digest(list, sha1, digest.as_mut_ptr(), &mut len) });
+            if done != 1 || len as usize != digest.len() || digests.try_reserve(1).is_err() {
+                return None;
+            }
+            digests.push(digest);
+        }
+        Some(digests)
     }
 
     /// The SHA-256 of each object of this kind.

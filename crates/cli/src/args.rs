@@ -281,6 +281,9 @@ pub struct Inspect {
     /// How long a client's chain may be (SSL_CTX_set_verify_depth) [default: -1 (not set), 1 and 100]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub verify_depth: Option<i32>,
+    /// The server's security level (SSL_CTX_set_security_level) [default: 1 and 2]
+    #[arg(long, value_name = "N")]
+    pub security_level: Option<i32>,
     /// Also show the session's master secret, which decrypts its connections
     #[arg(long)]
     pub reveal_master_secret: bool,

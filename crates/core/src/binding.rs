@@ -91,6 +91,10 @@ pub struct Policy<'a> {
 pub struct Clients<'a> {
     /// `SSL_get_verify_depth`.
     pub depth: i32,
+    /// The depth that the store asks for (`X509_VERIFY_PARAM_get_depth` of its parameters).
+    pub store_depth: i32,
+    /// `SSL_get_security_level`: which keys and signatures are good enough.
+    pub security_level: i32,
     /// The flags of the verification that decide which certificates are good (`X509_V_FLAG_…`).
     pub flags: u32,
     /// Each DER name of `SSL_get_client_CA_list`, in its order.
@@ -112,6 +116,8 @@ impl Policy<'_> {
         h.field(1, &self.verify_mode.to_be_bytes());
         if let Some(clients) = &self.clients {
             h.field(2, &clients.depth.to_be_bytes());
+            h.field(8, &clients.store_depth.to_be_bytes());
+            h.field(9, &clients.security_level.to_be_bytes());
             h.field(6, &clients.flags.to_be_bytes());
             for name in clients.client_ca_names {
                 h.field(3, name);
@@ -158,6 +164,10 @@ pub fn digest_of(der: &[u8]) -> [u8; 32] {
 pub struct Crossing<'a> {
     /// The random id of the context that the connection started on.
     pub context_id: &'a [u8; 16],
+    /// Tells apart the times before and after a change of whom this process trusts; 0 while there was none.
+    pub trust_changes: u64,
+    /// The protocol that the connection speaks.
+    pub protocol: Protocol,
     /// The policy before the application's servername callback.
     pub policy: &'a PolicyDigest,
     /// The server name that the client asked for.
@@ -170,6 +180,9 @@ impl Crossing<'_> {
         let mut h = Hasher::new(b"ticketshim v1 crossing");
         h.field(1, self.context_id);
         h.field(2, &self.policy.0);
+        h.field(4, &self.trust_changes.to_be_bytes());
+        let version = self.protocol.version.to_be_bytes();
+        h.field(5, &[self.protocol.family as u8, version[0], version[1]]);
         if let Some(name) = self.name {
             h.field(3, name);
         }
@@ -227,7 +240,15 @@ mod tests {
     const TLS12: Protocol = Protocol { family: Family::Tls, version: 0x0303 };
 
     const OPEN: Policy<'_> = Policy { verify_mode: 0, clients: None };
-    const CLIENTS: Clients<'_> = Clients { depth: 1, flags: 0, client_ca_names: &[], ca_names: &[], trust: [0; 32] };
+    const CLIENTS: Clients<'_> = Clients {
+        depth: 1,
+        store_depth: 1,
+        security_level: 1,
+        flags: 0,
+        client_ca_names: &[],
+        ca_names: &[],
+        trust: [0; 32],
+    };
 
     fn context(session_id_context: &[u8]) -> ContextDigest {
         Context { session_id_context, id: b"" }.digest()
@@ -277,6 +298,8 @@ mod tests {
             demanding(CLIENTS),
             Policy { verify_mode: 1, clients: Some(CLIENTS) }.digest(),
             demanding(Clients { depth: -1, ..CLIENTS }),
+            demanding(Clients { store_depth: -1, ..CLIENTS }),
+            demanding(Clients { security_level: 2, ..CLIENTS }),
             demanding(Clients { flags: 1, ..CLIENTS }),
             demanding(Clients { client_ca_names: name, ..CLIENTS }),
             demanding(Clients { ca_names: name, ..CLIENTS }),
@@ -308,11 +331,13 @@ mod tests {
     #[test]
     fn every_crossing_has_its_name() {
         let (open, demanding) = (OPEN.digest(), demanding(CLIENTS));
-        let at = Crossing { context_id: &[1; 16], policy: &open, name: None };
+        let at = Crossing { context_id: &[1; 16], trust_changes: 0, protocol: TLS13, policy: &open, name: None };
         assert_all_differ(&[
             at.digest(),
             Crossing { context_id: &[2; 16], ..at }.digest(),
             Crossing { policy: &demanding, ..at }.digest(),
+            Crossing { trust_changes: 1, ..at }.digest(),
+            Crossing { protocol: TLS12, ..at }.digest(),
             Crossing { name: Some(b""), ..at }.digest(),
             Crossing { name: Some(b"a"), ..at }.digest(),
         ]);

@@ -58,6 +58,8 @@ fn lines() -> Vec<(&'static str, String)> {
     say("trust_digest", &trust);
     let clients = Clients {
         depth: 1,
+        store_depth: -1,
+        security_level: 2,
         flags: 4,
         client_ca_names: &[b"\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x0c\x02CA", b"\x30\x00"],
         ca_names: &[b"\x30\x00"],

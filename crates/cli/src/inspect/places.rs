@@ -150,6 +150,7 @@ fn policies(args: &args::Inspect, names: Names<'_>) -> Result<Vec<(PolicyDigest,
     let flags: &[u32] = if revocation_lists.is_empty() { &[0] } else { &CRL_FLAGS };
     // What servers set, and what libssl has if they set none.
     let depths: Vec<i32> = args.verify_depth.map_or_else(|| vec![-1, 1, 100], |depth| vec![depth]);
+    let levels: Vec<i32> = args.security_level.map_or_else(|| vec![1, 2], |level| vec![level]);
     let mut all = Vec::new();
     for verify_mode in modes {
         if verify_mode & SSL_VERIFY_PEER == 0 {
@@ -158,14 +159,18 @@ fn policies(args: &args::Inspect, names: Names<'_>) -> Result<Vec<(PolicyDigest,
         }
         for (client_ca_names, ca_names) in lists {
             for (&depth, &flags) in depths.iter().flat_map(|depth| flags.iter().map(move |flags| (depth, flags))) {
-                let clients = Clients { depth, flags, client_ca_names, ca_names, trust };
-                let in_words = format!(
-                    "verify mode {verify_mode}, depth {depth}, {} client CAs, {} certificates and {} revocation lists trusted",
-                    names.len(),
-                    certificates.len(),
-                    revocation_lists.len()
-                );
-                all.push((Policy { verify_mode, clients: Some(clients) }.digest(), in_words));
+                for &security_level in &levels {
+                    let store_depth = -1;
+                    let clients =
+                        Clients { depth, store_depth, security_level, flags, client_ca_names, ca_names, trust };
+                    let in_words = format!(
+                        "verify mode {verify_mode}, depth {depth}, {} client CAs, {} certificates and {} revocation lists trusted",
+                        names.len(),
+                        certificates.len(),
+                        revocation_lists.len()
+                    );
+                    all.push((Policy { verify_mode, clients: Some(clients) }.digest(), in_words));
+                }
             }
         }
     }
