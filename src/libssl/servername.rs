@@ -13,7 +13,7 @@ use openssl_sys::{
     SSL, SSL_AD_ACCESS_DENIED, SSL_CTX, SSL_TLSEXT_ERR_ALERT_FATAL, SSL_TLSEXT_ERR_NOACK, SSL_TLSEXT_ERR_OK,
     SSL_get_SSL_CTX, SSL_session_reused, TLS1_3_VERSION,
 };
-use ticketshim_core::binding::{Crossing, PolicyDigest, Protocol};
+use ticketshim_core::binding::{Crossing, PolicyDigest};
 use ticketshim_keys::counters::{Counter, add};
 use ticketshim_keys::log;
 use ticketshim_keys::settings::Bind;
@@ -83,8 +83,7 @@ pub(super) unsafe fn foretell(ssl: *mut SSL, connection: &mut Connection, first:
     }
     // SAFETY: the caller's promise.
     let name = unsafe { server_name(ssl, Moment::Opening) }?;
-    // SAFETY: the caller's promise.
-    let crossing = crossing(first, unsafe { protocol(ssl) }, &now, name);
+    let crossing = crossing(first, &now, name);
     connection.looked_up = Some(crossing);
     Some(match crossings::get(&crossing) {
         Some(policy) => Foretold::Policy(policy),
@@ -94,8 +93,8 @@ pub(super) unsafe fn foretell(ssl: *mut SSL, connection: &mut Connection, first:
     })
 }
 
-fn crossing(first: &Context, protocol: Protocol, policy: &PolicyDigest, name: Option<&[u8]>) -> [u8; 32] {
-    Crossing { context_id: &first.place.id, trust_changes: trust::changes(), protocol, policy, name }.digest()
+fn crossing(first: &Context, policy: &PolicyDigest, name: Option<&[u8]>) -> [u8; 32] {
+    Crossing { context_id: &first.place.id, trust_changes: trust::changes(), policy, name }.digest()
 }
 
 /// What libssl calls.
@@ -174,9 +173,7 @@ unsafe fn after(ssl: *mut SSL, resumed: bool, answer: c_int, before: Option<Befo
     {
         // SAFETY: the caller's promise; the extension has been evaluated by now.
         let name = unsafe { server_name(ssl, Moment::Sealing) };
-        // SAFETY: the caller's promise.
-        let protocol = unsafe { protocol(ssl) };
-        connection.crossing = name.map(|name| crossing(first, protocol, &before.policy, name));
+        connection.crossing = name.map(|name| crossing(first, &before.policy, name));
     }
     // Up to TLS 1.2 libssl shows a resumed connection the name of its session, which is kept only if it was
     // acknowledged. A callback that goes by the name without acknowledging it will decide otherwise then.

@@ -166,8 +166,6 @@ pub struct Crossing<'a> {
     pub context_id: &'a [u8; 16],
     /// Tells apart the times before and after a change of whom this process trusts; 0 while there was none.
     pub trust_changes: u64,
-    /// The protocol that the connection speaks.
-    pub protocol: Protocol,
     /// The policy before the application's servername callback.
     pub policy: &'a PolicyDigest,
     /// The server name that the client asked for.
@@ -181,8 +179,6 @@ impl Crossing<'_> {
         h.field(1, self.context_id);
         h.field(2, &self.policy.0);
         h.field(4, &self.trust_changes.to_be_bytes());
-        let version = self.protocol.version.to_be_bytes();
-        h.field(5, &[self.protocol.family as u8, version[0], version[1]]);
         if let Some(name) = self.name {
             h.field(3, name);
         }
@@ -331,13 +327,12 @@ mod tests {
     #[test]
     fn every_crossing_has_its_name() {
         let (open, demanding) = (OPEN.digest(), demanding(CLIENTS));
-        let at = Crossing { context_id: &[1; 16], trust_changes: 0, protocol: TLS13, policy: &open, name: None };
+        let at = Crossing { context_id: &[1; 16], trust_changes: 0, policy: &open, name: None };
         assert_all_differ(&[
             at.digest(),
             Crossing { context_id: &[2; 16], ..at }.digest(),
             Crossing { policy: &demanding, ..at }.digest(),
             Crossing { trust_changes: 1, ..at }.digest(),
-            Crossing { protocol: TLS12, ..at }.digest(),
             Crossing { name: Some(b""), ..at }.digest(),
             Crossing { name: Some(b"a"), ..at }.digest(),
         ]);
