@@ -204,7 +204,14 @@ fn processes_that_are_not_helped() {
 
     // The library is in there, and nobody uses it.
     let loaded = spawn(ticketshim().args(["run", "--", "sleep", "60"]));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mapped = || std::fs::read_to_string(format!("/proc/{}/maps", loaded.pid())).unwrap();
+    // It runs the command until that has made way for the program.
+    for _ in 0..100 {
+        if mapped().contains("libticketshim") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     let gave = run(&["doctor", &loaded.pid()]);
     assert!(gave.code == 1 && verdict(&gave).contains("nothing in"), "{}", gave.out);
 
