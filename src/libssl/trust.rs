@@ -166,20 +166,14 @@ impl Objects {
     /// libcrypto's SHA-1 of each revocation list, which it keeps: to know them again by, in this process. `None` if it has
     /// none.
     fn list_digests(&self) -> Option<Vec<[u8; 20]>> {
+        // SAFETY: always allowed: a constant of libcrypto.
+        let sha1 = unsafe { EVP_sha1() };
         let mut digests = Vec::new();
-        for i in 0..self.count() {
-            // SAFETY: as above, within its length.
-            let object = unsafe { OPENSSL_sk_value(self.0, i) }.cast::<X509_OBJECT>();
-            // SAFETY: an object of the stack.
-            if object.is_null() || unsafe { ffi::X509_OBJECT_get_type(object) } != ffi::X509_LU_CRL {
-                continue;
-            }
+        for object in self.of_kind(ffi::X509_LU_CRL) {
             let mut digest = [0; 20];
             let mut len = 0;
-            // SAFETY: as above.
+            // SAFETY: a list, by its kind.
             let list = unsafe { ffi::X509_OBJECT_get0_X509_CRL(object) };
-            // SAFETY: always allowed: a constant of libcrypto.
-            let sha1 = unsafe { EVP_sha1() };
             // SAFETY: the object's list, and room for a SHA-1.
             let done = quietly(|| unsafe { ffi::X509_CRL_digest(list, sha1, digest.as_mut_ptr(), &mut len) });
             if done != 1 || len as usize != digest.len() || digests.try_reserve(1).is_err() {
@@ -193,19 +187,22 @@ impl Objects {
     /// The SHA-256 of each object of this kind.
     fn digests(&self, kind: c_int) -> Option<Vec<[u8; 32]>> {
         let (mut digests, mut der) = (Vec::new(), Vec::new());
-        for i in 0..self.count() {
-            // SAFETY: as above, within its length.
-            let object = unsafe { OPENSSL_sk_value(self.0, i) }.cast::<X509_OBJECT>();
-            // SAFETY: an object of the stack.
-            if object.is_null() || unsafe { ffi::X509_OBJECT_get_type(object) } != kind {
-                continue;
-            }
-            // SAFETY: as above.
+        for object in self.of_kind(kind) {
+            // SAFETY: alive, and of that kind.
             unsafe { encode(object, kind, &mut der) }?;
             digests.try_reserve(1).ok()?;
             digests.push(digest_of(&der));
         }
         Some(digests)
+    }
+
+    fn of_kind(&self, kind: c_int) -> impl Iterator<Item = *mut X509_OBJECT> {
+        (0..self.count()).filter_map(move |i| {
+            // SAFETY: as in `count`, within its length.
+            let object = unsafe { OPENSSL_sk_value(self.0, i) }.cast::<X509_OBJECT>();
+            // SAFETY: an object of the stack.
+            (!object.is_null() && unsafe { ffi::X509_OBJECT_get_type(object) } == kind).then_some(object)
+        })
     }
 }
 

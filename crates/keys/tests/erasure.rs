@@ -1,5 +1,6 @@
 //! What is dropped is gone: the memory that keys were in is looked at afterwards. (The library that servers load keeps
-//! its rings in pages that are overwritten as a whole; whoever uses the core alone has only this.)
+//! its rings in pages that are overwritten as a whole; whoever uses the core alone has only this.) It is not among the
+//! core's tests because nothing of the core has `unsafe`.
 
 use std::mem::{ManuallyDrop, size_of};
 
