@@ -1,5 +1,5 @@
-//! Watching the state file from inside the calls that a server makes anyway: at most one look a second, no thread, no
-//! descriptor, nothing that waits.
+//! Watching the state file from inside the calls that a server makes anyway: at most one look a second while it serves and
+//! one for each context that it makes, no thread, no descriptor, nothing that waits.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -44,6 +44,11 @@ impl Watch {
     /// That version need not be looked at again.
     pub(crate) fn settle(&self, fresh: &Fresh) {
         self.judged.store(fresh.identity.word(), Relaxed);
+    }
+
+    /// Has the next [`look`](Self::look) look, however lately the last was.
+    pub(crate) fn hurry(&self) {
+        self.looked.store(0, Relaxed);
     }
 
     /// Whether a second has passed since the last look.

@@ -179,6 +179,8 @@ impl Store {
         sys::as_a_guest(|| {
             if let Some(file) = &self.file {
                 self.create(file, now, generation);
+                // A reload: what is forked after it may not be able to read the file any more.
+                file.hurry();
                 self.follow(file, now, generation);
                 self.advance(file, now);
             }

@@ -258,13 +258,23 @@ fn the_files_times_count() {
 
 #[test]
 fn a_master_that_seals_nothing_gives_its_children_both_chains() {
+    both_chains(NOW + 5);
+}
+
+/// Its children may never be able to read the file, so a master cannot put the look off.
+#[test]
+fn a_reload_in_the_second_of_the_last_look_looks_again() {
+    both_chains(NOW);
+}
+
+fn both_chains(reloaded: u64) {
     let host = Host::with_file(NOW);
     // Its first context, and a worker that is forked then (here: another store from the same file).
     let (master, worker) = (host.start(NOW), host.start(NOW));
     let old = name(&worker, NOW);
     state::reseed(&host.file, &State::random(schedule(), NOW).unwrap()).unwrap();
     // Another context, as when a configuration is loaded again; children that are forked from here on cannot read.
-    master.ensure_state_at(NOW + 5);
+    master.ensure_state_at(reloaded);
     fs::remove_file(&host.file).unwrap();
     assert!(opens(&master, &old, NOW + 6));
     assert_ne!(name(&master, NOW + 6), old);
