@@ -27,13 +27,13 @@ pub unsafe extern "C" fn SSL_CTX_new(method: *const SSL_METHOD) -> *mut SSL_CTX 
         // SAFETY: the caller's promise, the same as the real function's.
         Some(unsafe { real(method) })
     });
-    attached(ctx)
+    attached(ctx, false)
 }
 
 /// The context with the core in it. Whatever goes wrong with that, the program gets its context.
-pub(super) fn attached(ctx: Option<*mut SSL_CTX>) -> *mut SSL_CTX {
+pub(super) fn attached(ctx: Option<*mut SSL_CTX>, fetches_its_own: bool) -> *mut SSL_CTX {
     let ctx = ctx.unwrap_or(ptr::null_mut());
-    guard((), || context::attach_new(ctx));
+    guard((), || context::attach_new(ctx, fetches_its_own));
     ctx
 }
 

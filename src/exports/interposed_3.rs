@@ -27,7 +27,7 @@ pub unsafe extern "C" fn SSL_CTX_new_ex(
         // SAFETY: the caller's promise, the same as the real function's.
         Some(unsafe { real(libctx, propq, method) })
     });
-    attached(ctx)
+    attached(ctx, !libctx.is_null() || !propq.is_null())
 }
 
 version_libssl!("SSL_CTX_set_tlsext_ticket_key_evp_cb");

@@ -1,23 +1,24 @@
 //! What every mechanism has in common: the two ways of the ticket key callback, and the cipher's two calls, on the
-//! pointers that libssl and libcrypto hand us; and that there is one cipher. How that is made, and how a MAC and a
-//! cipher context are set up, is the mechanism's own.
+//! pointers that libssl and libcrypto hand us; and what is made once. How a MAC and a cipher context are set up is the
+//! mechanism's own.
 
 use std::ffi::c_uchar;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::{ptr, slice};
 
-use openssl_sys::{EVP_CIPHER, SSL, TLS1_3_VERSION};
+use openssl_sys::{SSL, TLS1_3_VERSION};
 use ticketshim_core::format::{KEY_NAME_LEN, KeyName, SALT_LEN, Salt, TAG_LEN};
 use ticketshim_keys::counters::{Counter, add};
 
 use super::errors::quietly;
 use super::guard::{Opening, Sealing, guard};
+use super::mechanism::breaks_without_ticket;
 use super::place::protocol;
 use super::ticket::{Job, begin_open, begin_seal};
 
 /// The key callback with enc = 1. `set_mac` gives libssl's MAC its key, `set_job` initialises libssl's cipher context.
 ///
-/// "No ticket" has no good answer in TLS 1.3 where `breaks_without` holds: such a libssl then writes an empty ticket as
+/// "No ticket" has no good answer in TLS 1.3 where `breaks_without_ticket` says so: such a libssl then writes an empty ticket as
 /// TLS 1.2 has it, which a TLS 1.3 client takes for a broken message. So that client gets a ticket of zeros under no
 /// key, which costs it a full handshake next time.
 ///
@@ -30,7 +31,6 @@ pub(super) unsafe fn seal(
     iv: *mut c_uchar,
     set_mac: impl Fn(&[u8; 32]) -> bool,
     set_job: impl Fn(Job) -> bool,
-    breaks_without: impl Fn() -> bool,
 ) -> Sealing {
     let prepare = || {
         // SAFETY: the caller's promise.
@@ -40,7 +40,7 @@ pub(super) unsafe fn seal(
     };
     let blank = || {
         // SAFETY: the caller's promise.
-        let wanted = unsafe { is_tls13(ssl) } && breaks_without();
+        let wanted = unsafe { is_tls13(ssl) } && breaks_without_ticket();
         (wanted && set_mac(&[0; 32]) && set_job(Job::Blank))
             .then_some((KeyName([0; KEY_NAME_LEN]), Salt([0; SALT_LEN])))
     };
@@ -101,19 +101,27 @@ unsafe fn is_tls13(ssl: *mut SSL) -> bool {
     unsafe { protocol(ssl) }.version == TLS1_3_VERSION as u16
 }
 
-/// The process's cipher: what `make` gave the first time that it was not null. A failure leaves nothing on the error
-/// queue, because the program's own call succeeds all the same; the next context tries again.
-pub(super) fn cipher(make: fn() -> *mut EVP_CIPHER) -> *const EVP_CIPHER {
-    static CIPHER: AtomicPtr<EVP_CIPHER> = AtomicPtr::new(ptr::null_mut());
-    let known = CIPHER.load(Ordering::Acquire);
-    if !known.is_null() {
-        return known;
+/// A thing of libcrypto's that is made once in the process.
+pub(super) struct Made<T>(AtomicPtr<T>);
+
+impl<T> Made<T> {
+    pub(super) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
     }
-    let made = quietly(make);
-    match CIPHER.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => made,
-        // Another thread was faster: its cipher is as good, and ours stays unused.
-        Err(other) => other,
+
+    /// What `make` gave the first time that it was not null. A failure leaves nothing on the error queue, because the
+    /// program's own call succeeds all the same; who asks next tries again.
+    pub(super) fn get(&self, make: impl FnOnce() -> *mut T) -> *const T {
+        let known = self.0.load(Ordering::Acquire);
+        if !known.is_null() {
+            return known;
+        }
+        let made = quietly(make);
+        match self.0.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => made,
+            // Another thread was faster: its own is as good, and ours stays unused.
+            Err(other) => other,
+        }
     }
 }
 

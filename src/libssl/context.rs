@@ -28,6 +28,8 @@ use crate::shim::shim;
 /// Our part of an `SSL_CTX`. Lives in its ex_data and dies with it.
 pub(crate) struct Context {
     doors: ForkMutex<Doors>,
+    /// It has a library context or properties of its own (SSL_CTX_new_ex(3)).
+    fetches_its_own: bool,
     /// What of the binding belongs to the context.
     pub(crate) place: Place,
     /// The application's servername callback.
@@ -48,7 +50,8 @@ struct Doors {
     /// `SSL_CTX_ctrl(SSL_CTRL_{SET,GET}_TLSEXT_TICKET_KEYS)`. Stays: even with its callbacks taken back, a program that
     /// shares raw keys counts on them.
     raw_keys: bool,
-    attached: bool,
+    /// Where our own callback is in.
+    attached: Option<Door>,
 }
 
 static CONTEXTS: AtomicUsize = AtomicUsize::new(0);
@@ -61,9 +64,10 @@ pub(crate) enum Door {
     RawKeys,
 }
 
-/// Puts the core into a new context. Does nothing if it is there already: Debian's `SSL_CTX_new` calls
-/// `SSL_CTX_new_ex` through the PLT, so both hooks see the same context.
-pub(crate) fn attach_new(ctx: *mut SSL_CTX) {
+/// Puts the core into a new context; `fetches_its_own`: it was given a library context or properties of its own. Does
+/// nothing if it is there already: Debian's `SSL_CTX_new` calls `SSL_CTX_new_ex` through the PLT, so both hooks see the same
+/// context.
+pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
     if shim().settings.mode == Mode::Off {
         shim().settings.report();
         return;
@@ -77,6 +81,7 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX) {
     };
     let context = Context {
         doors: ForkMutex::new(Doors::default()),
+        fetches_its_own,
         place,
         servername: Servername::default(),
         verifies: AtomicBool::new(false),
@@ -114,8 +119,8 @@ pub(crate) fn callback_door<T>(ctx: *mut SSL_CTX, door: Door, present: bool, our
     doors.set(door, present);
     // One door is the very place of our callback, and the call below overwrites it: note that before, so that what we
     // take out next is never the application's.
-    if door == mechanism::OWN_DOOR {
-        doors.set_attached(false);
+    if doors.attached == Some(door) {
+        doors.set_attached(None);
     }
     let result = real();
     context.settle(ctx, &mut doors);
@@ -195,18 +200,17 @@ impl Context {
 
     /// Puts our callback in or takes it out, as the doors say.
     fn settle(&self, ctx: *mut SSL_CTX, doors: &mut Doors) {
-        let wanted = !(doors.evp_callback || doors.legacy_callback || doors.raw_keys);
-        if wanted == doors.attached {
-            return;
-        }
-        if !wanted || mechanism::set_callback(ctx, true) {
-            // Taking out can only mean our own: with the application's callback in, `attached` is false already.
-            if !wanted {
-                mechanism::set_callback(ctx, false);
+        match (doors.any(), doors.attached) {
+            (false, None) => match mechanism::attach(ctx, self.fetches_its_own) {
+                Some(door) => doors.set_attached(Some(door)),
+                None => add(Counter::Failures),
+            },
+            // Only ever our own: with the application's in its place, `attached` is none already.
+            (true, Some(door)) => {
+                mechanism::detach(ctx, door);
+                doors.set_attached(None);
             }
-            doors.set_attached(wanted);
-        } else {
-            add(Counter::Failures);
+            _ => {}
         }
     }
 }
@@ -227,8 +231,8 @@ impl Doors {
         self.evp_callback || self.legacy_callback || self.raw_keys
     }
 
-    fn set_attached(&mut self, attached: bool) {
-        change(Counter::Attached, mem::replace(&mut self.attached, attached), attached);
+    fn set_attached(&mut self, attached: Option<Door>) {
+        change(Counter::Attached, mem::replace(&mut self.attached, attached).is_some(), attached.is_some());
     }
 }
 
@@ -280,7 +284,7 @@ unsafe extern "C" fn free_context(
         let context = unsafe { Box::from_raw(context.cast::<Context>()) };
         CONTEXTS.fetch_sub(1, Ordering::Relaxed);
         let mut doors = context.doors();
-        doors.set_attached(false);
+        doors.set_attached(None);
         for door in [Door::EvpCallback, Door::LegacyCallback, Door::RawKeys] {
             doors.set(door, false);
         }

@@ -1,4 +1,4 @@
-//! OpenSSL 1.1.1: the ticket key callback with HMAC_CTX, and the core as a custom EVP_CIPHER.
+//! OpenSSL 1.1.1: the core as a custom EVP_CIPHER. The ticket key callback is that of `hmac_callback.rs`.
 //!
 //! The cipher is made once by EVP_CIPHER_meth_new(3). It is no general cipher: it does what the `Job` says that its
 //! context carries, and nothing without one.
@@ -7,31 +7,18 @@ use std::ffi::{CStr, c_int, c_uchar, c_ulong, c_void};
 use std::ptr;
 
 use openssl_sys::{
-    ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new, EVP_CipherInit_ex, EVP_sha256,
-    HMAC_CTX, HMAC_Init_ex, SSL, SSL_CTX,
+    ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new, EVP_CipherInit_ex, EVP_MD,
+    EVP_sha256, SSL_CTX,
 };
 use ticketshim_core::format::{HEADER_LEN, SALT_LEN, TAG_LEN};
 
-use super::callback;
+use super::callback::{self, Made};
 use super::context::Door;
-use super::ffi::{AnyFn, ERR_LIB_SSL, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB, chars};
+use super::ffi::{ERR_LIB_SSL, chars};
 use super::guard::{guard, maybe_fail};
+use super::hmac_callback;
 use super::memory::try_box;
-use super::real::SSL_CTX_CALLBACK_CTRL;
 use super::ticket::Job;
-
-/// The door that our own callback goes in by.
-pub(crate) const OWN_DOOR: Door = Door::LegacyCallback;
-
-/// The callback's type (SSL_CTX_set_tlsext_ticket_key_cb(3)).
-type KeyFn = unsafe extern "C" fn(
-    s: *mut SSL,
-    key_name: *mut c_uchar,
-    iv: *mut c_uchar,
-    ctx: *mut EVP_CIPHER_CTX,
-    hctx: *mut HMAC_CTX,
-    enc: c_int,
-) -> c_int;
 
 /// OpenSSL's common reasons (<openssl/err.h>: `ERR_R_…`).
 #[derive(Clone, Copy)]
@@ -51,57 +38,32 @@ pub(crate) fn raise(reason: Reason, text: &CStr) {
     unsafe { ERR_add_error_data(1, text.as_ptr()) };
 }
 
-/// Puts our callback into a context, or takes it out. False if there is no real function or no cipher.
-pub(crate) fn set_callback(ctx: *mut SSL_CTX, on: bool) -> bool {
-    let Some(real) = SSL_CTX_CALLBACK_CTRL.get() else { return false };
-    if on && cipher().is_null() {
-        return false;
-    }
-    // SAFETY: libssl makes it a KeyFn again, which it is (SSL_CTX_set_tlsext_ticket_key_cb is a macro that does this).
-    let callback = on.then_some(unsafe { std::mem::transmute::<KeyFn, unsafe extern "C" fn()>(key_callback) });
-    let callback: AnyFn = callback;
-    // SAFETY: a live SSL_CTX (the promise of context.rs's callers), and a callback of the type for this command.
-    unsafe { real(ctx, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB, callback) == 1 }
+/// Puts our callback into a context. `None` if that cannot be done.
+pub(crate) fn attach(ctx: *mut SSL_CTX, _fetches_its_own: bool) -> Option<Door> {
+    (!cipher().is_null() && hmac_callback::put(ctx)).then_some(Door::LegacyCallback)
 }
 
-/// The ticket key callback that every attached context has.
-unsafe extern "C" fn key_callback(
-    ssl: *mut SSL,
-    key_name: *mut c_uchar,
-    iv: *mut c_uchar,
-    ctx: *mut EVP_CIPHER_CTX,
-    hctx: *mut HMAC_CTX,
-    enc: c_int,
-) -> c_int {
-    // SAFETY: libssl's promise: the contexts that it has made for this ticket.
-    let set_mac = |key: &[u8; 32]| unsafe { set_mac(hctx, key) };
-    // SAFETY: as above.
-    let set_job = |job| unsafe { set_job(ctx, job, enc) };
-    if enc == 1 {
-        // SAFETY: libssl's promise: all arguments as the manual page says. "No ticket" breaks TLS 1.3 in all of 1.1.1.
-        unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job, || true) }.into()
-    } else {
-        // SAFETY: as above.
-        unsafe { callback::open(ssl, key_name, iv, set_mac, set_job) }.into()
-    }
+/// Takes it out.
+pub(crate) fn detach(ctx: *mut SSL_CTX, _door: Door) {
+    hmac_callback::take(ctx);
 }
 
-/// Gives libssl's HMAC its key and digest.
-///
-/// # Safety
-/// `hctx` is the HMAC_CTX that libssl handed to the callback.
-unsafe fn set_mac(hctx: *mut HMAC_CTX, key: &[u8; 32]) -> bool {
+/// Whether "no ticket" breaks TLS 1.3: in all of 1.1.1.
+pub(super) fn breaks_without_ticket() -> bool {
+    true
+}
+
+/// The digest of the HMAC.
+pub(super) fn sha256() -> *const EVP_MD {
     // SAFETY: always allowed.
-    let sha256 = unsafe { EVP_sha256() };
-    // SAFETY: the caller's promise; the key has as many bytes as it says.
-    unsafe { HMAC_Init_ex(hctx, key.as_ptr().cast(), key.len() as c_int, sha256, ptr::null_mut()) == 1 }
+    unsafe { EVP_sha256() }
 }
 
 /// Initialises libssl's cipher context with our cipher and a job, which the context then owns.
 ///
 /// # Safety
 /// `ctx` is the EVP_CIPHER_CTX that libssl handed to the callback.
-unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
+pub(super) unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
     let Some(job) = try_box(job) else { return false };
     // SAFETY: the caller's promise; our own cipher, which has no init and so looks at neither key nor IV.
     if unsafe { EVP_CipherInit_ex(ctx, cipher(), ptr::null_mut(), ptr::null(), ptr::null(), enc) } != 1 {
@@ -115,7 +77,8 @@ unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
 /// Our cipher. Null if it could not be made, or if this libcrypto takes no cipher of others (FIPS mode in some
 /// distributions).
 fn cipher() -> *const EVP_CIPHER {
-    callback::cipher(make)
+    static CIPHER: Made<EVP_CIPHER> = Made::new();
+    CIPHER.get(make)
 }
 
 /// EVP_CIPHER_meth_new(3): block size 16 makes libcrypto ask for no check of overlaps, and IV length 16 is the salt.

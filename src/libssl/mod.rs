@@ -1,9 +1,9 @@
 //! What stands behind the exports: everything that talks to libssl and libcrypto.
 //!
-//! The way of a ticket: libssl calls the key callback ([`mechanism`], [`callback`]), which asks [`ticket`] for a job
-//! (keys from the store; where it may be used from [`place`] and
-//! [`policy`], and before the application has decided that, from what [`servername`] and [`crossings`] foretell) and hands the job to the cipher that libssl will run; the cipher
-//! ([`mechanism`] again) lets [`ticket`] seal or open the bytes.
+//! The way of a ticket: libssl calls the key callback ([`hmac_callback`] or the [`mechanism`]'s own; what they have in
+//! common is [`callback`]), which asks [`ticket`] for a job: keys from the store; where it may be used from [`place`] and
+//! [`policy`], and before the application has decided that, from what [`servername`] and [`crossings`] foretell. The job
+//! goes to the cipher that libssl will run; the cipher ([`mechanism`] again) lets [`ticket`] seal or open the bytes.
 
 mod callback;
 pub(crate) mod connection;
@@ -13,11 +13,12 @@ pub(crate) mod errors;
 pub(crate) mod ffi;
 #[macro_use]
 pub(crate) mod guard;
+#[macro_use]
+pub(crate) mod real;
+mod hmac_callback;
 mod memory;
 mod place;
 mod policy;
-#[macro_use]
-pub(crate) mod real;
 pub(crate) mod servername;
 mod ticket;
 mod trust;

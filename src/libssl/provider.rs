@@ -1,4 +1,5 @@
-//! OpenSSL 3 and 4: the ticket key callback with EVP_MAC, and the core as a cipher of a provider.
+//! OpenSSL 3 and 4: the core as a cipher of a provider, and the ticket key callback with EVP_MAC where `hmac_callback.rs`
+//! is not the better one.
 //!
 //! The provider is built in and lives in a library context of its own: the application's contexts never see it, and
 //! what the application does to its own (null provider, FIPS) does not touch it. The cipher is fetched once. It is no
@@ -8,22 +9,20 @@ use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
 use std::ptr;
 
 use openssl_sys::{
-    ERR_new, ERR_set_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_fetch, EVP_MAC_CTX, EVP_MAC_CTX_set_params,
-    OSSL_LIB_CTX, OSSL_LIB_CTX_free, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER_load, OSSL_PROVIDER_unload,
-    OpenSSL_version_num, SSL, SSL_CTX, SSL_METHOD,
+    ERR_new, ERR_set_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_fetch, EVP_MAC_CTX, EVP_MAC_CTX_set_params, EVP_MD,
+    EVP_MD_fetch, OSSL_LIB_CTX, OSSL_LIB_CTX_free, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER_load,
+    OSSL_PROVIDER_unload, OpenSSL_version_num, SSL, SSL_CTX, SSL_METHOD,
 };
 use ticketshim_core::format::{SALT_LEN, TAG_LEN};
 
-use super::callback;
+use super::callback::{self, Made};
 use super::context::Door;
 use super::ffi::{ERR_LIB_SSL, chars};
 use super::guard::{guard, maybe_fail};
+use super::hmac_callback;
 use super::memory::try_box;
 use super::real::NODE;
 use super::ticket::Job;
-
-/// The door that our own callback goes in by.
-pub(crate) const OWN_DOOR: Door = Door::EvpCallback;
 
 /// The callback's type (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
 pub(crate) type KeyFn = Option<
@@ -71,17 +70,53 @@ pub(crate) fn raise(reason: Reason, text: &CStr) {
     unsafe { ERR_set_error(ERR_LIB_SSL, reason as c_int, chars(c"%s"), text.as_ptr()) };
 }
 
-/// Puts our callback into a context, or takes it out. False if there is no real function or no cipher.
-pub(crate) fn set_callback(ctx: *mut SSL_CTX, on: bool) -> bool {
-    let Some(real) = SET_TICKET_KEY_EVP_CB.get() else { return false };
-    if on && cipher().is_null() {
-        return false;
+/// Puts our callback into a context, by the door that is given. `None` if that cannot be done.
+///
+/// The one with HMAC_CTX, unless libssl is to fetch the MAC itself: for a context that has a library context or
+/// properties of its own (`fetches_its_own`), or where the process's default is FIPS, the MAC is then from where all else
+/// of the connection is.
+pub(crate) fn attach(ctx: *mut SSL_CTX, fetches_its_own: bool) -> Option<Door> {
+    if cipher().is_null() {
+        return None;
     }
-    // SAFETY: a live SSL_CTX (the promise of context.rs's callers), and a callback of the type that is asked for.
-    unsafe { real(ctx, if on { Some(key_callback) } else { None }) == 1 }
+    // SAFETY: always allowed; null is the default library context.
+    let fips = unsafe { EVP_default_properties_is_fips_enabled(ptr::null_mut()) } != 0;
+    if !fetches_its_own && !fips && hmac_callback::put(ctx) {
+        return Some(Door::LegacyCallback);
+    }
+    set_callback(ctx, Some(key_callback)).then_some(Door::EvpCallback)
 }
 
-/// The ticket key callback that every attached context has.
+/// Takes our callback out, where it is in.
+pub(crate) fn detach(ctx: *mut SSL_CTX, door: Door) {
+    if door == Door::LegacyCallback {
+        hmac_callback::take(ctx);
+    } else {
+        set_callback(ctx, None);
+    }
+}
+
+/// Whether "no ticket" breaks TLS 1.3: up to 3.0.5 (CHANGES of 3.0.6). It is the libssl that runs that counts, not the
+/// one that we were built with.
+pub(super) fn breaks_without_ticket() -> bool {
+    // SAFETY: always allowed.
+    unsafe { OpenSSL_version_num() < 0x3000_0060 }
+}
+
+/// The digest of the HMAC, as the default library context has it. Null if that has none.
+pub(super) fn sha256() -> *const EVP_MD {
+    static SHA256: Made<EVP_MD> = Made::new();
+    // SAFETY: always allowed; null is the default library context, and any properties will do.
+    SHA256.get(|| unsafe { EVP_MD_fetch(ptr::null_mut(), chars(c"SHA256"), ptr::null()) })
+}
+
+fn set_callback(ctx: *mut SSL_CTX, callback: KeyFn) -> bool {
+    let Some(real) = SET_TICKET_KEY_EVP_CB.get() else { return false };
+    // SAFETY: a live SSL_CTX (the promise of context.rs's callers), and a callback of the type that is asked for.
+    unsafe { real(ctx, callback) == 1 }
+}
+
+/// The ticket key callback with EVP_MAC_CTX.
 unsafe extern "C" fn key_callback(
     ssl: *mut SSL,
     key_name: *mut c_uchar,
@@ -96,18 +131,11 @@ unsafe extern "C" fn key_callback(
     let set_job = |job| unsafe { set_job(ctx, job, enc) };
     if enc == 1 {
         // SAFETY: libssl's promise: all arguments as the manual page says.
-        unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job, breaks_without_ticket) }.into()
+        unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job) }.into()
     } else {
         // SAFETY: as above.
         unsafe { callback::open(ssl, key_name, iv, set_mac, set_job) }.into()
     }
-}
-
-/// Whether "no ticket" breaks TLS 1.3: up to 3.0.5 (CHANGES of 3.0.6). It is the libssl that runs that counts, not the
-/// one that we were built with.
-fn breaks_without_ticket() -> bool {
-    // SAFETY: always allowed.
-    unsafe { OpenSSL_version_num() < 0x3000_0060 }
 }
 
 /// Gives libssl's HMAC its key and digest.
@@ -128,7 +156,7 @@ unsafe fn set_mac(hctx: *mut EVP_MAC_CTX, key: &[u8; 32]) -> bool {
 ///
 /// # Safety
 /// `ctx` is the EVP_CIPHER_CTX that libssl handed to the callback.
-unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
+pub(super) unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
     let mut job = Some(job);
     let params = [param(JOB, OSSL_PARAM_OCTET_PTR, ptr::from_mut(&mut job).cast(), size_of_val(&job)), END];
     // SAFETY: the caller's promise; our own cipher, whose `init` below takes the job out of the option.
@@ -137,7 +165,8 @@ unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
 
 /// Our cipher. Null if it could not be fetched.
 fn cipher() -> *const EVP_CIPHER {
-    callback::cipher(fetch)
+    static CIPHER: Made<EVP_CIPHER> = Made::new();
+    CIPHER.get(fetch)
 }
 
 /// Our cipher, from a provider that is added to a library context of our own.
@@ -258,6 +287,7 @@ static CIPHER_FUNCTIONS: [Dispatch; 9] = [
 ];
 
 unsafe extern "C" {
+    fn EVP_default_properties_is_fips_enabled(libctx: *mut OSSL_LIB_CTX) -> c_int;
     fn OSSL_PROVIDER_add_builtin(
         libctx: *mut OSSL_LIB_CTX,
         name: *const c_char,

@@ -15,7 +15,8 @@ use super::ffi::{AnyFn, chars};
 use super::mechanism::Reason;
 use crate::exports::types::{SSL_CTX_decrypt_session_ticket_fn, SSL_CTX_generate_session_ticket_fn};
 
-/// An interposed function of libssl: its name, its version, and where it really is once that was asked.
+/// A function of libssl, interposed, or of the libcrypto that it uses: its name, its version, and where it really is once
+/// that was asked.
 pub(crate) struct Real<F> {
     name: &'static CStr,
     node: &'static CStr,
@@ -67,14 +68,7 @@ impl<F: Copy> Real<F> {
 
     /// The real function; `None`, with an entry on the error queue, if there is no libssl of our version behind us.
     pub(crate) fn get(&self) -> Option<F> {
-        const { assert!(size_of::<F>() == size_of::<*mut c_void>()) }
-        let mut found = self.found.load(Ordering::Relaxed);
-        if found.is_null() {
-            found = look_up(self.name, self.node);
-            // Two threads may both look: they find the same.
-            self.found.store(found, Ordering::Relaxed);
-        }
-        if found.is_null() {
+        self.find().or_else(|| {
             raise(
                 Reason::Internal,
                 format_args!(
@@ -83,6 +77,20 @@ impl<F: Copy> Real<F> {
                     SONAME.to_string_lossy()
                 ),
             );
+            None
+        })
+    }
+
+    /// The same of a function that need not be there, and without a word.
+    pub(super) fn find(&self) -> Option<F> {
+        const { assert!(size_of::<F>() == size_of::<*mut c_void>()) }
+        let mut found = self.found.load(Ordering::Relaxed);
+        if found.is_null() {
+            found = look_up(self.name, self.node);
+            // Two threads may both look: they find the same.
+            self.found.store(found, Ordering::Relaxed);
+        }
+        if found.is_null() {
             return None;
         }
         // SAFETY: a pointer-sized function pointer type (checked above), non-null, and `real!` gives the type that
