@@ -1,12 +1,15 @@
 //! Why no AES-GCM key and nonce are ever used twice.
 //!
-//! A salt is `instance[12] ‖ counter[4]`. The instance is random, drawn once per thread (and again after a fork, and
-//! when the counter has run through); it goes into the derivation of the AES key. The counter is the nonce. So a key
-//! and nonce can only repeat if two instances of the same epoch and binding are equal: with n instances in one epoch,
-//! over all threads, processes and hosts that share the keys, that has a chance below n²/2⁹⁷ (n = 2³²: 2⁻³³), and
-//! salts need to be unique only, not secret. A ticket costs no random bytes.
+//! A salt is `instance[12] ‖ counter[4]`: the instance goes into the derivation of the AES key, the counter is the nonce.
+//! Salts come in **runs**: a run begins at a random instance with counter 0, and each further salt is the one before plus
+//! one, as a number of 128 bits. So after 2³² salts a run goes on with the next instance. A run belongs to one process
+//! (which may have several, so that its threads do not get in each other's way), and a forked child begins its own.
 //!
-//! A virtual machine that is snapshotted and resumed twice has two identical threads: SECURITY.md says what that
+//! A key and nonce can only repeat if two runs overlap. With n runs of at most r·2³² salts in one epoch, over all
+//! processes and hosts that share the keys, that has a chance below r·n²/2⁹⁶ (n = 2³² and r = 1: 2⁻³²), and salts need to
+//! be unique only, not secret. A ticket costs no random bytes.
+//!
+//! A virtual machine that is snapshotted and resumed twice has two identical processes: SECURITY.md says what that
 //! means and what to do.
 
 use crate::format::{SALT_LEN, Salt};
@@ -19,12 +22,17 @@ pub const INSTANCE_LEN: usize = 12;
 pub struct Instance(pub [u8; INSTANCE_LEN]);
 
 impl Salt {
-    /// The salt of an instance's `counter`-th ticket.
-    pub fn new(instance: Instance, counter: u32) -> Self {
+    /// The salt with which a run begins. The instance must be random, and drawn for this only.
+    pub fn first(instance: Instance) -> Self {
         let mut bytes = [0; SALT_LEN];
         bytes[..INSTANCE_LEN].copy_from_slice(&instance.0);
-        bytes[INSTANCE_LEN..].copy_from_slice(&counter.to_be_bytes());
         Self(bytes)
+    }
+
+    /// The salt that comes so many after this one in its run.
+    #[must_use]
+    pub fn plus(self, count: u64) -> Self {
+        Self(u128::from_be_bytes(self.0).wrapping_add(count.into()).to_be_bytes())
     }
 
     /// The part that the AES key derives from.
@@ -42,40 +50,22 @@ impl Salt {
     }
 }
 
-/// Hands out the salts of one instance, each once.
-#[derive(Debug)]
-pub struct Salts {
-    instance: Instance,
-    next: Option<u32>,
-}
-
-impl Salts {
-    /// Starts an instance. The bytes must be random and used for this only.
-    pub fn new(random: [u8; INSTANCE_LEN]) -> Self {
-        Self { instance: Instance(random), next: Some(0) }
-    }
-
-    /// The next salt; `None` when all 2³² are used and a new instance must be drawn.
-    pub fn next_salt(&mut self) -> Option<Salt> {
-        let counter = self.next?;
-        self.next = counter.checked_add(1);
-        Some(Salt::new(self.instance, counter))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn salts_differ_and_end() {
-        let mut s = Salts::new([3; INSTANCE_LEN]);
-        let a = s.next_salt().unwrap();
-        let b = s.next_salt().unwrap();
-        assert_eq!((a.instance(), a.nonce()), (Instance([3; 12]), [0; 12]));
-        assert_eq!(b.nonce(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-        s.next = Some(u32::MAX);
-        assert!(s.next_salt().is_some());
-        assert!(s.next_salt().is_none() && s.next_salt().is_none());
+    fn a_run_counts_through_its_instances() {
+        let first = Salt::first(Instance([3; 12]));
+        assert_eq!((first.instance(), first.nonce()), (Instance([3; 12]), [0; 12]));
+        assert_eq!(first.plus(0), first);
+        let second = first.plus(1);
+        assert_eq!((second.instance(), second.nonce()), (Instance([3; 12]), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
+        let last = first.plus(u32::MAX.into());
+        assert_eq!((last.instance(), &last.nonce()[8..]), (first.instance(), &[0xff; 4][..]));
+        let next = last.plus(1);
+        assert_eq!((next.instance(), next.nonce()), (Instance([3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4]), [0; 12]));
+        // The last instance of all is followed by the first.
+        assert_eq!(Salt::first(Instance([0xff; 12])).plus(1 << 32), Salt([0; 16]));
     }
 }

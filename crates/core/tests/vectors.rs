@@ -78,7 +78,7 @@ fn lines() -> Vec<(&'static str, String)> {
     say("binding", &binding.0);
 
     let instance = Instance(counting(0xa0));
-    let salt = Salt::new(instance, 0x0001_0203);
+    let salt = Salt::first(instance).plus(0x0001_0203);
     say("salt", &salt.0);
     say("nonce", &salt.nonce());
     say("ticket_aes_key", ticket_key(&keys.root, instance, &binding).expose());

@@ -8,7 +8,7 @@
 //! Read in this order: [`settings`] (what the operator asked for), [`state`] (the file that keys are shared by),
 //! [`store`] (the keys in force), [`counters`] (what happened). Below them: `cell` (a value that is replaced while it is
 //! read), `fork` (how a child is told from its parent), `memory` (where secrets live), `salt`, `watch` (when the file is
-//! looked at), [`memo`] (bindings hashed lately), [`lock`], [`random`], [`clock`], [`log`],
+//! looked at), [`memo`] (bindings hashed lately), `thread` (a number for each), [`lock`], [`random`], [`clock`], [`log`],
 //! and `sys` (system calls in somebody else's process).
 
 mod cell;
@@ -25,4 +25,5 @@ pub mod settings;
 pub mod state;
 pub mod store;
 mod sys;
+mod thread;
 mod watch;

@@ -1,57 +1,132 @@
 //! A salt for each ticket, which no other thread, process or host was given (`ticketshim_core::salt` says why that
-//! matters). Each thread of each process draws an instance of its own.
+//! matters).
+//!
+//! A process has a few runs of salts, and threads are spread over them: so a thread for each connection costs no random
+//! bytes either, and the keys that go with an instance are soon all known. A run belongs to the generation (`fork`) that
+//! drew it: a child has its parent's copy, and must not go on with it.
 
-use std::cell::RefCell;
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use ticketshim_core::format::Salt;
-use ticketshim_core::salt::{INSTANCE_LEN, Salts};
+use ticketshim_core::salt::{INSTANCE_LEN, Instance};
 
 use crate::fork::generation;
+use crate::thread::share;
 use crate::{random, sys};
 
-/// The next salt of this thread; None if the system has no randomness for us.
+/// Runs of a process; with more threads than that, some share one.
+const RUNS: usize = 16;
+
+/// The next salt of this thread's run; None if the system has no randomness for us.
 pub(crate) fn next() -> Option<Salt> {
-    // No value: the thread is at its end. No borrow: a signal handler came in here from here. Both go without a ticket.
-    MINE.try_with(|mine| mine.try_borrow_mut().ok()?.next()).ok()?
+    static ALL: [Run; RUNS] = [const { Run::new() }; RUNS];
+    ALL.get(share(RUNS))?.next(generation())
 }
 
-thread_local! {
-    // Constant and without a destructor: nothing to set up, and nothing that would pin the library when it is unloaded.
-    static MINE: RefCell<Mine> = const { RefCell::new(Mine { generation: 0, salts: None }) };
+/// Alone in its lines of the cache (two, which processors fetch together), so that threads do not wait for one another's.
+#[repr(align(128))]
+struct Run {
+    /// The generation (high half) and one of the words below.
+    state: AtomicU64,
+    first: [AtomicU32; INSTANCE_LEN / 4],
+    /// How many were given out. It only ever grows, also from one generation to the next: whoever has read `first` a
+    /// moment before it changed still gets a number that nobody else gets.
+    count: AtomicU64,
 }
 
-/// The salts of one thread, and the generation in which they were drawn: a child has its parent's copy of this, and
-/// must not go on with it.
-struct Mine {
-    generation: u32,
-    salts: Option<Salts>,
+/// A thread is drawing `first`.
+const TAKEN: u32 = 1;
+/// `first` is there, and stays in this generation.
+const READY: u32 = 2;
+
+fn state(generation: u32, word: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(word)
 }
 
-impl Mine {
-    fn next(&mut self) -> Option<Salt> {
-        let generation = generation();
-        if self.generation != generation {
-            *self = Self { generation, salts: None };
+impl Run {
+    const fn new() -> Self {
+        Self {
+            state: AtomicU64::new(0),
+            first: [const { AtomicU32::new(0) }; INSTANCE_LEN / 4],
+            count: AtomicU64::new(0),
         }
-        if let Some(salt) = self.salts.as_mut().and_then(Salts::next_salt) {
-            return Some(salt);
+    }
+
+    fn next(&self, generation: u32) -> Option<Salt> {
+        let seen = self.state.load(Acquire);
+        if seen == state(generation, READY) {
+            let words = self.first.each_ref().map(|word| word.load(Relaxed).to_ne_bytes());
+            let mut first = [0; INSTANCE_LEN];
+            first.copy_from_slice(words.as_flattened());
+            return Some(Salt::first(Instance(first)).plus(self.count.fetch_add(1, Relaxed)));
         }
         let mut random = [0; INSTANCE_LEN];
-        sys::as_a_guest(|| random::fill(&mut random)).then_some(())?;
-        self.salts.insert(Salts::new(random)).next_salt()
+        if !sys::as_a_guest(|| random::fill(&mut random)) {
+            return None;
+        }
+        let of_ours = (seen >> 32) as u32 == generation;
+        if !of_ours && self.state.compare_exchange(seen, state(generation, TAKEN), Acquire, Relaxed).is_ok() {
+            for (word, bytes) in self.first.iter().zip(random.as_chunks().0) {
+                word.store(u32::from_ne_bytes(*bytes), Relaxed);
+            }
+            self.state.store(state(generation, READY), Release);
+            return Some(Salt::first(Instance(random)).plus(self.count.fetch_add(1, Relaxed)));
+        }
+        // Another thread is at it, and may be long: a run of one salt.
+        Some(Salt::first(Instance(random)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
-    fn threads_do_not_share_instances() {
-        let here = [next().unwrap(), next().unwrap()];
-        let there = std::thread::spawn(|| next().unwrap()).join().unwrap();
-        assert_eq!(here[0].instance(), here[1].instance());
-        assert_ne!(here[0].nonce(), here[1].nonce());
-        assert_ne!(here[0].instance(), there.instance());
+    fn no_salt_comes_twice() {
+        static RUN: Run = Run::new();
+        let threads: Vec<_> = (0..8)
+            .map(|_| std::thread::spawn(|| (0..5000).map(|_| RUN.next(1).unwrap().0).collect::<Vec<_>>()))
+            .collect();
+        let all: HashSet<[u8; 16]> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(all.len(), 40_000);
+        // Each thread may have come while another was drawing.
+        let instances: HashSet<_> = all.iter().map(|salt| Salt(*salt).instance().0).collect();
+        assert!(instances.len() <= 8, "{}", instances.len());
+    }
+
+    #[test]
+    fn a_child_draws_its_own() {
+        let run = Run::new();
+        let ours = [run.next(1).unwrap(), run.next(1).unwrap()];
+        assert_eq!(ours[0].plus(1), ours[1]);
+        let child = run.next(2).unwrap();
+        assert_ne!(child.instance(), ours[0].instance());
+        assert_eq!(child.plus(1), run.next(2).unwrap());
+        // As a thread left it that does not exist in the child.
+        run.state.store(state(2, TAKEN), Relaxed);
+        let other = run.next(3).unwrap();
+        assert!(![ours[0].instance(), child.instance()].contains(&other.instance()));
+        assert_eq!(other.plus(1), run.next(3).unwrap());
+    }
+
+    #[test]
+    fn nobody_waits_for_who_is_drawing() {
+        let run = Run::new();
+        run.state.store(state(1, TAKEN), Relaxed);
+        let (a, b) = (run.next(1).unwrap(), run.next(1).unwrap());
+        assert_ne!(a.instance(), b.instance());
+    }
+
+    #[test]
+    fn threads_are_spread_over_the_runs() {
+        let instances: HashSet<_> =
+            (0..4 * RUNS).map(|_| std::thread::spawn(|| next().unwrap().instance().0).join().unwrap()).collect();
+        // Other tests are threads too.
+        assert!(instances.len() > 1 && instances.len() <= RUNS, "{}", instances.len());
     }
 }

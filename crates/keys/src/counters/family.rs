@@ -19,7 +19,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use super::file::{self, GIVEN_UP, HEADER_LEN, HISTORY, MAGIC, PROCESS_LEN, PROCESSES, ROW_LEN, ROWS, at};
-use super::{COUNT, Counter, GAUGES, HERE};
+use super::{COUNT, Counter, GAUGES, value};
 use crate::fork::generation;
 use crate::state::ChainId;
 use crate::sys::{self, Mapping};
@@ -345,7 +345,7 @@ impl Process {
     /// Gauges as they are in this process, whose place this is.
     fn set_gauges(&self) {
         for (place, gauge) in self.gauges.iter().zip(GAUGES) {
-            place.store(u32::try_from(HERE.0[gauge as usize].load(Relaxed)).unwrap_or(u32::MAX), Relaxed);
+            place.store(u32::try_from(value(gauge as usize)).unwrap_or(u32::MAX), Relaxed);
         }
     }
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub(crate) use family::{Report, report};
 
+use crate::thread::share;
+
 /// What is counted. New ones come at the end: the order is that of the stats file, which processes of several releases may
 /// share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,27 +94,39 @@ impl Counter {
     }
 }
 
-/// One word each, in the order of [`Counter`].
-#[repr(C)]
+/// One word each, in the order of [`Counter`]. Alone in their lines of the cache.
+#[repr(C, align(128))]
 struct Counters([AtomicU64; COUNT]);
 
-static HERE: Counters = Counters([const { AtomicU64::new(0) }; COUNT]);
+/// Threads are spread over them, so that they do not wait for one another. Only the sum means something: of a gauge, one
+/// may have been added to here and taken away from there.
+static HERE: [Counters; 8] = [const { Counters([const { AtomicU64::new(0) }; COUNT]) }; 8];
+
+fn mine(counter: Counter) -> &'static AtomicU64 {
+    &HERE[share(HERE.len())].0[counter as usize]
+}
 
 /// Adds one.
 pub fn add(counter: Counter) {
-    HERE.0[counter as usize].fetch_add(1, Relaxed);
+    mine(counter).fetch_add(1, Relaxed);
     if counter.is_gauge() { family::gauge_changed() } else { family::add(counter) }
 }
 
 /// Takes one away from a gauge.
 pub fn sub(counter: Counter) {
-    HERE.0[counter as usize].fetch_sub(1, Relaxed);
+    mine(counter).fetch_sub(1, Relaxed);
     family::gauge_changed();
 }
 
 /// All of this process, in the order of [`Counter`].
 pub fn snapshot() -> [u64; COUNT] {
-    std::array::from_fn(|i| HERE.0[i].load(Relaxed))
+    std::array::from_fn(value)
+}
+
+fn value(counter: usize) -> u64 {
+    let sum = HERE.iter().fold(0u64, |sum, here| sum.wrapping_add(here.0[counter].load(Relaxed)));
+    // A gauge that changes under way may have been read where it was taken away and not where it was added.
+    sum.cast_signed().max(0).cast_unsigned()
 }
 
 /// Called when the library is loaded: publishes in the file at `path`, if it is there. Silent.
