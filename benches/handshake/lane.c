@@ -272,6 +272,24 @@ static void add_client_cas(SSL_CTX *ctx)
     SSL_CTX_set_client_CA_list(ctx, list);
 }
 
+/*
+ * As ts_client_ctx(), in a library context of its own: the clients are in this process for convenience, and shall not
+ * contend with the servers for libcrypto's locks.
+ */
+static SSL_CTX *client_ctx(ts_proto proto, OSSL_LIB_CTX *own)
+{
+    SSL_CTX *ctx = own != NULL ? SSL_CTX_new_ex(own, NULL, TLS_method()) : NULL;
+    int version = proto == TS_TLS12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+
+    if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, version) != 1
+        || SSL_CTX_set_max_proto_version(ctx, version) != 1
+        || X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ts_ca()->x509) != 1)
+        ts_bail("cannot make a client's context");
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    return ctx;
+}
+
 /* ---- lanes ---------------------------------------------------------------------------- */
 
 void lane_up(lane *l, SSL_CTX *srv)
@@ -283,7 +301,8 @@ void lane_up(lane *l, SSL_CTX *srv)
         SSL_CTX_up_ref(srv);
     else
         add_client_cas(l->srv);
-    l->cli = ts_client_ctx(l->proto);
+    l->cli_libctx = OSSL_LIB_CTX_new();
+    l->cli = client_ctx(l->proto, l->cli_libctx);
     SSL_CTX_sess_set_new_cb(l->cli, on_new_session);
     if (l->appdata_len > 0) {
         l->appdata = malloc(l->appdata_len);
@@ -309,6 +328,7 @@ void lane_down(lane *l)
     SSL_SESSION_free(l->offer);
     SSL_CTX_free(l->srv);
     SSL_CTX_free(l->cli);
+    OSSL_LIB_CTX_free(l->cli_libctx);
     free(l->appdata);
 }
 

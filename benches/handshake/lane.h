@@ -27,6 +27,7 @@ typedef struct lane {
     size_t appdata_len;         /* of each ticket; 0: no callback is set */
     int may_miss;               /* a handshake that should resume and does not is counted in `missed` */
     SSL_CTX *srv, *cli;
+    OSSL_LIB_CTX *cli_libctx;
     SSL_SESSION *offer;         /* the newest ticket */
     SSL *issuer, *issued_to;    /* LANE_ISSUE's connection */
     unsigned char *appdata;

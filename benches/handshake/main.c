@@ -39,35 +39,58 @@ static const struct row {
 
 typedef struct job {
     lane lane;
-    long n;
+    long n;          /* 0: nothing to do this time */
 } job;
 
-static void *run(void *arg)
+/* Of rows with two threads: both begin a slice together, and end it. They are never new, as a server's are not. */
+static pthread_barrier_t slice_begins, slice_ends;
+static int over;
+
+static void *work(void *arg)
 {
     job *j = arg;
 
-    lane_run(&j->lane, j->n);
-    return NULL;
+    for (;;) {
+        pthread_barrier_wait(&slice_begins);
+        if (over)
+            return NULL;
+        lane_run(&j->lane, j->n);
+        pthread_barrier_wait(&slice_ends);
+    }
 }
 
-/* `n` operations in each of `count` threads. CPU time of the server's calls in all of them. */
-static uint64_t slice(job *jobs, int count, long n)
+static void start_threads(job *jobs, int count, pthread_t *threads)
 {
-    pthread_t threads[2];
+    if (pthread_barrier_init(&slice_begins, NULL, (unsigned)count + 1) != 0
+        || pthread_barrier_init(&slice_ends, NULL, (unsigned)count + 1) != 0)
+        ts_bail("no barrier");
+    for (int i = 0; i < count; i++)
+        if (pthread_create(&threads[i], NULL, work, &jobs[i]) != 0)
+            ts_bail("no thread");
+}
+
+static void end_threads(int count, pthread_t *threads)
+{
+    over = 1;
+    pthread_barrier_wait(&slice_begins);
+    for (int i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* `n` operations in each of the first `active` of `count` threads. CPU time of the server's calls in all of them. */
+static uint64_t slice(job *jobs, int count, int active, long n)
+{
     uint64_t ns = 0;
 
     for (int i = 0; i < count; i++) {
         jobs[i].lane.ns = 0;
-        jobs[i].n = n;
+        jobs[i].n = i < active ? n : 0;
     }
     if (count == 1) {
-        run(&jobs[0]);
+        lane_run(&jobs[0].lane, n);
     } else {
-        for (int i = 0; i < count; i++)
-            if (pthread_create(&threads[i], NULL, run, &jobs[i]) != 0)
-                ts_bail("no thread");
-        for (int i = 0; i < count; i++)
-            pthread_join(threads[i], NULL);
+        pthread_barrier_wait(&slice_begins);
+        pthread_barrier_wait(&slice_ends);
     }
     for (int i = 0; i < count; i++)
         ns += jobs[i].lane.ns;
@@ -111,7 +134,7 @@ static void serve(job *jobs, int count)
     fflush(stdout);
     while (fgets(line, sizeof(line), stdin) != NULL) {
         long n = atol(line), missed = 0;
-        uint64_t ns = slice(jobs, 1, n), both = count > 1 ? slice(jobs, count, n) : 0;
+        uint64_t ns = slice(jobs, count, 1, n), both = count > 1 ? slice(jobs, count, count, n) : 0;
 
         check_core(jobs, count);
         for (int i = 0; i < count; i++)
@@ -125,6 +148,7 @@ static void serve(job *jobs, int count)
 int main(int argc, char **argv)
 {
     job jobs[2];
+    pthread_t threads[2];
     const struct row *row;
 
     if (argc == 2 && strcmp(argv[1], "--rows") == 0) {
@@ -151,11 +175,15 @@ int main(int argc, char **argv)
         /* So that keys may change before. */
         sleep(getenv("BENCH_PAUSE") != NULL ? 2 : 0);
         lane_traps = 1;
-        slice(jobs, 1, atol(argv[3]));
+        slice(jobs, 1, 1, atol(argv[3]));
         lane_traps = 0;
     } else {
         printf("bytes %ld\n", lane_overhead(&jobs[0].lane));
+        if (row->threads > 1)
+            start_threads(jobs, row->threads, threads);
         serve(jobs, row->threads);
+        if (row->threads > 1)
+            end_threads(row->threads, threads);
     }
     check_core(jobs, row->threads);
     for (int i = 0; i < row->threads; i++)
