@@ -17,7 +17,7 @@ const SONAME: &str = "libticketshim.so.0";
 
 /// A libssl as programs are linked to it, and what it lets us do. The one list of versions in this library.
 struct Libssl {
-    /// `legacy`: HMAC_CTX and EVP_CIPHER_meth_new. `provider`: EVP_MAC and a provider's cipher.
+    /// How the core comes in as a cipher. `legacy`: EVP_CIPHER_meth_new. `provider`: a provider's.
     mechanism: &'static str,
     soname: &'static str,
     /// The version of the symbols that it always had, and of those that came with session ticket callbacks.
