@@ -34,6 +34,7 @@ works() {
 
 start mlock mlock
 after mlock "mlock refused: tickets resume"
+is "$(log_of mlock 'may be swapped out')" 1 "… and a line says that keys may be swapped out, once"
 start random random
 works mlock "no randomness since the start" "$neither"
 failures=$(counter "$port" failures)

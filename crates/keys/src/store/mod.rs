@@ -363,7 +363,7 @@ impl Store {
         }
     }
 
-    /// The one line of a start, and what the operator should know of the file.
+    /// The one line of a start, and what the operator should know.
     fn introduce(&self) {
         let status = self.status();
         let times = |schedule: Schedule| {
@@ -376,6 +376,12 @@ impl Store {
             log::warn(format_args!(
                 "the state file says that keys change every {rotate} and open for {accept}, the settings say {asked} and \
                  {window}: the file counts, on all hosts that have it"
+            ));
+        }
+        if status.may_be_swapped {
+            log::warn(format_args!(
+                "the system does not let keys be locked in memory, so they may be swapped out: raise the limit \
+                 (ulimit -l; systemd: LimitMEMLOCK=)"
             ));
         }
         match (&self.file, status.chain) {
