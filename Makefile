@@ -29,16 +29,18 @@ demo: deps build ## see it work: stunnel and openssl s_server, with and without 
 	@scripts/demo
 
 .PHONY: check
-check: deps build lint check-core check-c check-sharing check-binding check-hostile-fast check-valgrind check-versions-fast check-install check-docs deb ## everything that must hold (about ten minutes)
+check: deps build lint check-core check-c check-sharing check-binding check-hostile-fast check-valgrind check-instructions check-versions-fast check-install check-docs deb ## everything that must hold (about ten minutes)
 
 .PHONY: check-fast
 check-fast: deps build check-core check-c ## the core's tests and the C suite (about two minutes)
 
 .PHONY: lint
-lint: ## formatting, clippy and rustdoc without a warning
+lint: ## formatting, clippy and rustdoc without a warning; also of benches/core and fuzz
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p ticketshim --features fault-injection -- -D warnings
+	cd benches/core && $(CARGO) clippy --quiet --locked --all-targets --target-dir ../../target/workspaces -- -D warnings
+	cd fuzz && TICKETSHIM_FUZZ_SHIM=unused $(CARGO) clippy --quiet --locked --target-dir ../target/workspaces -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: check-core

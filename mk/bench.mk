@@ -28,6 +28,20 @@ $(BENCH)/steps: benches/steps/steps.c mk/bench.mk
 bench-instructions: build $(BENCH)/handshake $(BENCH)/steps ## instructions for each ticket, and which of the processor's own are used (a minute)
 	benches/steps/run
 
+# The header that this is built with comes with valgrind.
+$(BENCH)/handshake-callgrind: $(BENCH)/handshake
+	@scripts/install valgrind
+	@$(BENCH_CC) -DBENCH_CALLGRIND -o $@ $(BENCH_SOURCES) $(BENCH_LIBS)
+
+.PHONY: check-instructions
+ifeq ($(shell uname -m),x86_64)
+check-instructions: build $(BENCH)/handshake-callgrind ## instructions for each ticket, under valgrind, against limits (ten seconds)
+	benches/guard
+else
+check-instructions:
+	@echo "check-instructions: n/a: its limits are of x86-64 code, this is $$(uname -m)"
+endif
+
 .PHONY: bench-core
 bench-core: ## the core by itself beside OpenSSL's EVP, ring and rustls (criterion; 3 minutes)
 	cd benches/core && $(CARGO) bench --locked --bench tickets -- --warm-up-time 0.5 --measurement-time 1 --sample-size 40

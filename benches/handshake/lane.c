@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include "lane.h"
+#ifdef BENCH_CALLGRIND
+#include <valgrind/callgrind.h>
+#endif
 
 #define BATCH 16                /* tickets that are issued before the client reads them */
 
@@ -23,9 +26,12 @@ static uint64_t cpu(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Where a measured call begins and ends: for steps.c, or in the program that benches/guard runs, for callgrind. */
 static void trap(void)
 {
-#if defined(__x86_64__)
+#if defined(BENCH_CALLGRIND)
+    CALLGRIND_TOGGLE_COLLECT;
+#elif defined(__x86_64__)
     __asm__ volatile("int3" ::: "memory");
 #endif
 }

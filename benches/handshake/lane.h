@@ -49,7 +49,7 @@ void lane_run(lane *l, long n);
 /* Bytes of a ticket beyond the DER of the session in it. */
 long lane_overhead(lane *l);
 
-/* Instead of time: a trap before and after each measured call, for steps.c. */
+/* Instead of time: a trap before and after each measured call, for steps.c; for callgrind, if it is built for that. */
 extern int lane_traps;
 
 #endif

@@ -3,7 +3,8 @@
  *
  *   handshake ROW            slices of operations on request: a number of operations on a line of stdin, the result on a
  *                            line of stdout; run by run, which asks two of these by turns
- *   handshake ROW --traps N  N operations with a trap before and after each measured call, for steps.c
+ *   handshake ROW --traps N  N operations with a trap before and after each measured call, for steps.c; for callgrind
+ *                            where it is built for that (benches/guard)
  *   handshake --rows         the names of the rows
  */
 #define _GNU_SOURCE /* sleep() */
