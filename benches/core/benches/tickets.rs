@@ -137,8 +137,7 @@ fn tickets(c: &mut Criterion) {
 /// Tickets that are not opened: what a peer can make the server do.
 fn misses(c: &mut Criterion) {
     let (keys, binding) = (keys(), binding());
-    let mut ticket =
-        seal(&keys, &first_salt(), &binding, FullHandshake::at(NOW), &[1; 256]).unwrap();
+    let mut ticket = seal(&keys, &first_salt(), &binding, FullHandshake::at(NOW), &[1; 256]).unwrap();
     let last = ticket.len() - 1;
     ticket[last] ^= 1;
     let mut group = c.benchmark_group("miss");
