@@ -29,17 +29,29 @@ const char *ts_resumed(ts_proto proto)
     return proto == TS_TLS13 ? "resumed, 1 ticket" : "resumed, 0 tickets";
 }
 
-static SSL_CTX *new_ctx(ts_proto proto)
+const char *ts_kind_name(ts_kind kind)
+{
+    switch (kind) {
+    case TS_PLAIN: return "plain";
+    case TS_PROPERTIES: return "with properties";
+    case TS_OWN_LIBRARY: return "with a library context";
+    case TS_N_KINDS: break;
+    }
+    return "?";
+}
+
+static SSL_CTX *new_ctx(ts_kind kind, ts_proto proto)
 {
     int version = proto == TS_TLS12 ? TLS1_2_VERSION
         : proto == TS_TLS13 ? TLS1_3_VERSION : DTLS1_2_VERSION;
-    SSL_CTX *ctx = SSL_CTX_new(proto == TS_DTLS12 ? DTLS_method()
-                               : TLS_method());
+    SSL_CTX *ctx = ts_ctx_new(kind, proto == TS_DTLS12 ? DTLS_method()
+                              : TLS_method());
 
     if (ctx == NULL
         || SSL_CTX_set_min_proto_version(ctx, version) != 1
         || SSL_CTX_set_max_proto_version(ctx, version) != 1)
-        ts_bail("cannot make a context for %s", ts_proto_name(proto));
+        ts_bail("cannot make a context for %s, %s", ts_proto_name(proto),
+                ts_kind_name(kind));
     return ctx;
 }
 
@@ -62,8 +74,18 @@ void ts_use_cert(SSL_CTX *ctx, const ts_cert *cert, ts_cert *const *chain,
 
 SSL_CTX *ts_server_ctx(ts_proto proto)
 {
+    return ts_server_ctx_of(TS_PLAIN, proto);
+}
+
+SSL_CTX *ts_client_ctx(ts_proto proto)
+{
+    return ts_client_ctx_of(TS_PLAIN, proto);
+}
+
+SSL_CTX *ts_server_ctx_of(ts_kind kind, ts_proto proto)
+{
     static const unsigned char id[] = "ts";
-    SSL_CTX *ctx = new_ctx(proto);
+    SSL_CTX *ctx = new_ctx(kind, proto);
 
     ts_use_cert(ctx, ts_server_cert(), NULL, 0);
     if (SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1) != 1)
@@ -71,9 +93,9 @@ SSL_CTX *ts_server_ctx(ts_proto proto)
     return ctx;
 }
 
-SSL_CTX *ts_client_ctx(ts_proto proto)
+SSL_CTX *ts_client_ctx_of(ts_kind kind, ts_proto proto)
 {
-    SSL_CTX *ctx = new_ctx(proto);
+    SSL_CTX *ctx = new_ctx(kind, proto);
 
     trust_ca(ctx);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);

@@ -11,6 +11,8 @@ void ts_dgram_bio_method_free(void);    /* dgram.c's method */
 int ts_core_check(void);                /* core.c; 0 when as announced */
 BIO *ts_dgram_bio_new(void);            /* keeps datagrams apart */
 BIO *ts_stream_bio_new(void);           /* a memory BIO that asks to retry */
+SSL_CTX *ts_ctx_new(ts_kind kind, const SSL_METHOD *method); /* or NULL */
+void ts_library_free(void);             /* compat.c's library context */
 void ts_count_ticket(void);             /* one more for ts_total_tickets() */
 
 #endif

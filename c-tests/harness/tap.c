@@ -177,6 +177,7 @@ int ts_done(void)
     if (failed > 0)
         ts_diag("%d of %d failed", failed, tests);
     ts_pki_free();
+    ts_library_free();
     ts_dgram_bio_method_free();
     return failed == 0 && tests > 0 && core == 0 ? 0 : 1;
 }

@@ -187,6 +187,21 @@ SSL_CTX *ts_server_ctx(ts_proto proto);
 /* A client that trusts ts_ca() and verifies the server. */
 SSL_CTX *ts_client_ctx(ts_proto proto);
 
+/* Where a context fetches its algorithms from; the others are since 3.0. */
+typedef enum ts_kind {
+    TS_PLAIN,        /* SSL_CTX_new(): the default library context */
+    TS_PROPERTIES,   /* SSL_CTX_new_ex(NULL, "provider=default", …) */
+    TS_OWN_LIBRARY,  /* SSL_CTX_new_ex(a library context, NULL, …) */
+    TS_N_KINDS
+} ts_kind;
+
+int ts_have_kind(ts_kind kind);          /* does this OpenSSL have it? */
+const char *ts_kind_name(ts_kind kind);  /* "plain", … */
+
+/* As the two above, of this kind. */
+SSL_CTX *ts_server_ctx_of(ts_kind kind, ts_proto proto);
+SSL_CTX *ts_client_ctx_of(ts_kind kind, ts_proto proto);
+
 /* Let `server` ask for a client certificate of ts_ca(). */
 void ts_ask_client_cert(SSL_CTX *server);
 
@@ -423,6 +438,17 @@ int ts_shows_certificate(const SSL *ssl);
 
 /* SSL_CTX_flush_sessions(), of all sessions. */
 void ts_flush_sessions(SSL_CTX *ctx);
+
+/*
+ * Before anything else: the default library context has the null provider and
+ * so nothing to fetch from then on. The suite's certificates are made, with keys
+ * of the library context that TS_OWN_LIBRARY has. 0 where there are no library
+ * contexts (1.1.1).
+ */
+int ts_use_null_provider(void);
+
+/* Can SHA-256 be fetched from the default library context? 1 in 1.1.1. */
+int ts_default_library_has_sha256(void);
 
 #include "keys.h"
 #include "child.h"

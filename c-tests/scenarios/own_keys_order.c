@@ -8,6 +8,8 @@
  * "The core" is libssl's random keys in stock. The core comes back only to a
  * context whose raw keys nobody has set or read: else a program that shares
  * them would find its tickets unknown elsewhere.
+ *
+ * In each kind of context: the core's own callback is in one of the two places.
  */
 #include <string.h>
 
@@ -41,7 +43,9 @@ static const row rows[] = {
         { NULL_EVP, CORE }, { END, CORE } } },
     { { { SET_EVP, EVP }, { SET_OLD, EVP }, { NULL_EVP, OLD },
         { SET_EVP, EVP }, { END, CORE } } },
-    /* Taking out one that was never set. */
+    /* Taking out one that was never set: also from where the core's own is. */
+    { { { NULL_OLD, CORE }, { NULL_EVP, CORE }, { NULL_OLD, CORE },
+        { END, CORE } } },
     { { { SET_OLD, OLD }, { NULL_EVP, OLD }, { NULL_OLD, CORE },
         { END, CORE } } },
     { { { SET_EVP, EVP }, { NULL_OLD, EVP }, { NULL_EVP, CORE },
@@ -65,7 +69,7 @@ static const row rows[] = {
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
 typedef struct rig {
-    const char *name;
+    char name[48];
     ts_proto proto;
     SSL_CTX *srv, *cli;
     ts_own_keys own[N_WHO];   /* one for each of EVP, OLD, RAW */
@@ -115,12 +119,14 @@ static void step_is(rig *r, who in_force, const char *steps)
     SSL_SESSION_free(ss);
 }
 
-static void one_row(ts_proto proto, const row *row)
+static void one_row(ts_kind kind, ts_proto proto, const row *row)
 {
     char steps[120] = "";
-    rig r = { .proto = proto, .name = ts_proto_name(proto) };
+    rig r = { .proto = proto };
 
-    r.srv = ts_server_ctx(proto);
+    BIO_snprintf(r.name, sizeof(r.name), "%s, %s", ts_proto_name(proto),
+                 ts_kind_name(kind));
+    r.srv = ts_server_ctx_of(kind, proto);
     r.cli = ts_client_ctx(proto);
     for (int i = 0; i < N_WHO; i++) {
         r.own[i].open_return = 1;
@@ -145,8 +151,9 @@ int main(void)
         ts_expect_core_unused();
         return ts_done();
     }
-    for (const ts_proto *p = ts_all_protos; *p != TS_PROTO_END; p++)
-        for (size_t i = 0; i < N_ROWS; i++)
-            one_row(*p, &rows[i]);
+    for (ts_kind kind = TS_PLAIN; kind < TS_N_KINDS; kind++)
+        for (const ts_proto *p = ts_all_protos; *p != TS_PROTO_END; p++)
+            for (size_t i = 0; i < N_ROWS; i++)
+                one_row(kind, *p, &rows[i]);
     return ts_done();
 }
