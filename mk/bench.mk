@@ -10,6 +10,8 @@ $(BENCH)/handshake: $(wildcard benches/handshake/*.[ch] c-tests/harness/*.[ch]) 
 	@$(MAKE) -s -C c-tests OUT=$(abspath $(BENCH)) CFLAGS=-O2 $(abspath $(BENCH))/harness.a
 	@$(BENCH_CC) -rdynamic -o $@-fast-clock $(BENCH_SOURCES) benches/handshake/clock.c $(BENCH_LIBS)
 	@$(BENCH_CC) -o $(BENCH)/growth benches/handshake/growth.c $(BENCH_LIBS)
+	@$(BENCH_CC) -rdynamic -DFASTER=1 -o $(BENCH)/scale-clock benches/handshake/scale.c benches/handshake/lane.c benches/handshake/clock.c $(BENCH_LIBS)
+	@$(BENCH_CC) -o $(BENCH)/scale benches/handshake/scale.c benches/handshake/lane.c $(BENCH_LIBS)
 	@$(BENCH_CC) -o $@ $(BENCH_SOURCES) $(BENCH_LIBS)
 
 .PHONY: bench-handshake
@@ -17,8 +19,9 @@ bench-handshake: build $(BENCH)/handshake ## handshakes with and without the shi
 	benches/handshake/run $(ROWS)
 
 .PHONY: bench-growth
-bench-growth: build $(BENCH)/handshake ## what each further SSL_CTX costs, from 1 to 10,000
+bench-growth: build $(BENCH)/handshake ## what more contexts, processes, epochs and threads cost, and memory (two minutes)
 	benches/handshake/growth
+	benches/handshake/scale
 
 $(BENCH)/steps: benches/steps/steps.c mk/bench.mk
 	@mkdir -p $(BENCH)

@@ -360,6 +360,21 @@ void lane_run(lane *l, long n)
     }
 }
 
+void lane_check_core(uint64_t sealed, uint64_t opened)
+{
+    struct ticketshim_stats s;
+
+    if (ts_shim_loaded() != ts_shim_expected())
+        ts_bail("the shim is %sloaded", ts_shim_loaded() ? "" : "not ");
+    if (!ts_shim_loaded())
+        return;
+    ts_stats(&s);
+    if (s.sealed != sealed || s.opened != opened || s.failures != 0)
+        ts_bail("the core sealed %llu of %llu tickets, opened %llu of %llu, failed %llu times",
+                (unsigned long long)s.sealed, (unsigned long long)sealed, (unsigned long long)s.opened,
+                (unsigned long long)opened, (unsigned long long)s.failures);
+}
+
 /* ---- bytes ----------------------------------------------------------------------------- */
 
 static _Thread_local long der_len;

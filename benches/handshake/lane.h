@@ -46,6 +46,9 @@ void lane_down(lane *l);
 /* `n` operations; adds to `l->ns`. */
 void lane_run(lane *l, long n);
 
+/* Under the shim: has its core sealed and opened so many tickets in this process, and failed never? Otherwise: is it away? */
+void lane_check_core(uint64_t sealed, uint64_t opened);
+
 /* Bytes of a ticket beyond the DER of the session in it. */
 long lane_overhead(lane *l);
 

@@ -101,22 +101,13 @@ static uint64_t slice(job *jobs, int count, int active, long n)
 /* Did the core, and nothing else, do what the lanes saw? */
 static void check_core(const job *jobs, int count)
 {
-    struct ticketshim_stats s;
     uint64_t sealed = 0, opened = 0;
 
-    if (ts_shim_loaded() != ts_shim_expected())
-        ts_bail("the shim is %sloaded", ts_shim_loaded() ? "" : "not ");
-    if (!ts_shim_loaded())
-        return;
     for (int i = 0; i < count; i++) {
         sealed += (uint64_t)jobs[i].lane.sealed;
         opened += (uint64_t)jobs[i].lane.opened;
     }
-    ts_stats(&s);
-    if (s.sealed != sealed || s.opened != opened || s.failures != 0)
-        ts_bail("the core sealed %llu of %llu tickets, opened %llu of %llu, failed %llu times",
-                (unsigned long long)s.sealed, (unsigned long long)sealed, (unsigned long long)s.opened,
-                (unsigned long long)opened, (unsigned long long)s.failures);
+    lane_check_core(sealed, opened);
 }
 
 static const struct row *find(const char *name)
