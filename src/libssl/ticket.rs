@@ -18,7 +18,7 @@ use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Refusal, Salt, TAG_LEN};
 use ticketshim_core::session::{self, Session};
-use ticketshim_keys::counters::{Counter, add};
+use ticketshim_keys::counters::{Counter, add, add_all};
 use ticketshim_keys::settings::Bind;
 use ticketshim_keys::store::{Epoch, Lookup};
 use ticketshim_keys::{clock, log};
@@ -284,10 +284,7 @@ impl Job {
                     connection.opened = Some(opened);
                     Some(())
                 })?;
-                add(Counter::Opened);
-                if renew {
-                    add(Counter::Renewed);
-                }
+                add_all(if renew { &[Counter::Opened, Counter::Renewed] } else { &[Counter::Opened] });
                 Some(None)
             }
             Self::Blank => Some(Some([0; TAG_LEN])),

@@ -72,18 +72,20 @@ pub(crate) enum Report {
     Refusal(u64),
 }
 
-/// One more of what only grows.
-pub(super) fn add(counter: Counter) {
+/// One more of each.
+pub(super) fn add_all(counters: &[Counter]) {
     let Some(family) = family() else { return };
-    family.live[counter as usize].fetch_add(1, SeqCst);
-    family.count_in_epoch(counter);
-    family.publish(Some(counter));
+    for counter in counters.iter().filter(|counter| !counter.is_gauge()) {
+        family.live[*counter as usize].fetch_add(1, SeqCst);
+        family.count_in_epoch(*counter);
+    }
+    family.publish(counters);
 }
 
 /// One of this process's gauges has changed.
 pub(super) fn gauge_changed() {
     if let Some(family) = family() {
-        family.publish(None);
+        family.publish(&[]);
     }
 }
 
@@ -117,7 +119,7 @@ pub(crate) fn report(report: Report) {
         }
         Report::Refusal(word) => family.refusal.store(word, Relaxed),
     }
-    family.publish(None);
+    family.publish(&[]);
 }
 
 pub(super) fn publish_in(path: &Path, create: bool) {
@@ -233,15 +235,15 @@ impl Family {
         Some(place)
     }
 
-    /// Copies all to our row in the file. `counter` is the one that was just raised.
-    fn publish(&self, counter: Option<Counter>) {
+    /// Copies all to our row in the file. `counters` are those that were just raised.
+    fn publish(&self, counters: &[Counter]) {
         let Some(mapping) = Mapping::at(self.mapped.load(Relaxed) as usize, file::LEN) else { return };
         let now = clock::now();
         let published = sys::as_a_guest(|| {
             if let Some(place) = self.place() {
                 self.processes[place].set_gauges();
             }
-            let start = HEADER_LEN + self.find_row(mapping, counter, now)? * ROW_LEN;
+            let start = HEADER_LEN + self.find_row(mapping, counters, now)? * ROW_LEN;
             let mut bytes = self.bytes(now);
             // Another process may do the same at the same time, with older numbers, and be the last to write. So
             // whoever writes looks again whether those were the newest; 16 times, then others are at it anyway.
@@ -266,7 +268,7 @@ impl Family {
     }
 
     /// Our row in the file, taken now if we have none or have lost it.
-    fn find_row(&self, mapping: Mapping, counter: Option<Counter>, now: u64) -> io::Result<usize> {
+    fn find_row(&self, mapping: Mapping, counters: &[Counter], now: u64) -> io::Result<usize> {
         let token = self.token.load(Relaxed);
         let known = self.row.load(SeqCst);
         if let Some(row) = usize::try_from(known).ok().filter(|row| (1..ROWS).contains(row)) {
@@ -277,8 +279,8 @@ impl Family {
             // Not if it is likely to have been added to row 0.
             if self.written.load(Relaxed).saturating_add(GIVEN_UP / 2) < now {
                 for (index, (live, given_up)) in self.live.iter().zip(&self.given_up).enumerate() {
-                    let this_one = u64::from(counter.is_some_and(|counter| counter as usize == index));
-                    given_up.store(live.load(SeqCst).wrapping_sub(this_one), SeqCst);
+                    let these = counters.iter().filter(|counter| **counter as usize == index).count() as u64;
+                    given_up.store(live.load(SeqCst).wrapping_sub(these), SeqCst);
                 }
             }
             // Another process of ours may have been faster.

@@ -108,8 +108,15 @@ fn mine(counter: Counter) -> &'static AtomicU64 {
 
 /// Adds one.
 pub fn add(counter: Counter) {
-    mine(counter).fetch_add(1, Relaxed);
-    if counter.is_gauge() { family::gauge_changed() } else { family::add(counter) }
+    add_all(&[counter]);
+}
+
+/// Adds one to each. What belongs together costs one publication.
+pub fn add_all(counters: &[Counter]) {
+    for counter in counters {
+        mine(*counter).fetch_add(1, Relaxed);
+    }
+    family::add_all(counters);
 }
 
 /// Takes one away from a gauge.
