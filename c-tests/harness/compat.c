@@ -74,6 +74,23 @@ int ts_use_null_provider(void)
     return 1;
 }
 
+void ts_other_default_library(int on)
+{
+    static OSSL_LIB_CTX *other, *before;
+
+    /* Certificates keep what they have fetched. */
+    ts_pki_free();
+    if (on) {
+        other = OSSL_LIB_CTX_new();
+        if (other == NULL || (before = OSSL_LIB_CTX_set0_default(other)) == NULL)
+            ts_bail("cannot change the default library context");
+        return;
+    }
+    if (OSSL_LIB_CTX_set0_default(before) != other)
+        ts_bail("cannot change the default library context back");
+    OSSL_LIB_CTX_free(other);
+}
+
 int ts_have_new_session_ticket(void)
 {
     return 1;
@@ -113,6 +130,12 @@ int ts_default_library_has_sha256(void)
 int ts_use_null_provider(void)
 {
     return 0;
+}
+
+void ts_other_default_library(int on)
+{
+    (void)on;
+    ts_bail("no library contexts");
 }
 
 int ts_have_new_session_ticket(void)

@@ -447,6 +447,13 @@ void ts_flush_sessions(SSL_CTX *ctx);
  */
 int ts_use_null_provider(void);
 
+/*
+ * This thread's default library context is another one (OSSL_LIB_CTX_set0_default(3)),
+ * until `on` is 0: then that one is freed. No contexts and connections may be left, and
+ * the suite's certificates are made anew. Only where ts_have_kind(TS_OWN_LIBRARY).
+ */
+void ts_other_default_library(int on);
+
 /* Can SHA-256 be fetched from the default library context? 1 in 1.1.1. */
 int ts_default_library_has_sha256(void);
 

@@ -51,8 +51,9 @@ impl Connection {
     }
 }
 
-/// Has libssl tell us of every `SSL` that is made from now on. Called before the first context is given out.
+/// Has libssl tell us of every `SSL_CTX` and `SSL` that is made from now on. Called before the first context is made.
 pub(crate) fn watch() {
+    context::watch();
     index();
 }
 

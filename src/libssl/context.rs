@@ -79,6 +79,11 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
         add(Counter::Failures);
         return;
     };
+    // SAFETY: the caller's promise: a live SSL_CTX, just made; the index is ours.
+    if unsafe { SSL_CTX_get_ex_data(ctx, index) } != mark() {
+        not_attached();
+        return;
+    }
     let context = Context {
         doors: ForkMutex::new(Doors::default()),
         fetches_its_own,
@@ -181,8 +186,16 @@ pub(crate) fn of<'a>(ctx: *const SSL_CTX) -> Option<&'a Context> {
     let index = index()?;
     // SAFETY: the caller's promise: a live SSL_CTX; the index is ours.
     let context = unsafe { SSL_CTX_get_ex_data(ctx, index) }.cast::<Context>();
+    if context.cast() == mark() {
+        return None;
+    }
     // SAFETY: null or what attach_new stored, alive as long as the SSL_CTX, which outlives the caller's use of it.
     unsafe { context.as_ref() }
+}
+
+/// Has libssl tell us of every `SSL_CTX` that is made from now on. Called before the first is made.
+pub(super) fn watch() {
+    index();
 }
 
 impl Context {
@@ -255,16 +268,56 @@ fn enforced() {
     );
 }
 
+fn not_attached() {
+    static SAID: log::Once = log::Once::new();
+    add(Counter::Failures);
+    log::warn_once(
+        &SAID,
+        format_args!(
+            "a context was made under another default library context than the first one \
+                 (OSSL_LIB_CTX_set0_default): it keeps libssl's own tickets"
+        ),
+    );
+}
+
+/// What stands in the place of our part in a context that we have seen made and that has none yet.
+fn mark() -> *mut c_void {
+    static MARK: u8 = 0;
+    ptr::from_ref(&MARK).cast_mut().cast()
+}
+
 /// Our index into the ex_data of every `SSL_CTX`.
 fn index() -> Option<c_int> {
     static INDEX: OnceLock<c_int> = OnceLock::new();
     let index = *INDEX.get_or_init(|| {
-        // SAFETY: no new or dup function (contexts cannot be duplicated), and a free function of the right type.
+        // SAFETY: two functions of the right type, and no dup function: contexts cannot be duplicated.
         unsafe {
-            ffi::CRYPTO_get_ex_new_index(ffi::EX_INDEX_SSL_CTX, 0, ptr::null_mut(), None, None, Some(free_context))
+            ffi::CRYPTO_get_ex_new_index(
+                ffi::EX_INDEX_SSL_CTX,
+                0,
+                ptr::null_mut(),
+                Some(new_context),
+                None,
+                Some(free_context),
+            )
         }
     });
     (index >= 0).then_some(index)
+}
+
+/// Called by libssl when it makes an `SSL_CTX`: unless the thread has another default library context than when the
+/// index was made. An index is known in one library context only, so nobody would tell us of that context's end, nor of
+/// its connections.
+unsafe extern "C" fn new_context(
+    _parent: *mut c_void,
+    _ptr: *mut c_void,
+    ad: *mut CRYPTO_EX_DATA,
+    index: c_int,
+    _argl: c_long,
+    _argp: *mut c_void,
+) {
+    // SAFETY: libssl's promise: `ad` is the new SSL_CTX's. Without memory the context gets no core.
+    unsafe { ffi::CRYPTO_set_ex_data(ad, index, mark()) };
 }
 
 /// Called by libssl when the `SSL_CTX` dies.
@@ -277,7 +330,7 @@ unsafe extern "C" fn free_context(
     _argp: *mut c_void,
 ) {
     super::guard::guard((), || {
-        if context.is_null() {
+        if context.is_null() || context == mark() {
             return;
         }
         // SAFETY: libssl's promise: called once, with what attach_new stored (made by Box), after the last use.
