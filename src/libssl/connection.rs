@@ -1,7 +1,6 @@
 //! What we keep per `SSL`: the context it started on, and what the ticket it was resumed from said.
 
 use std::ffi::{c_int, c_long, c_void};
-use std::ptr;
 use std::sync::OnceLock;
 
 use openssl_sys::{CRYPTO_EX_DATA, SSL, SSL_CTX, SSL_get_SSL_CTX, SSL_get_ex_data};
@@ -9,6 +8,7 @@ use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::FullHandshake;
 
+use super::ex_data::Places;
 use super::memory::try_box;
 use super::{context, crossings, ffi};
 
@@ -54,7 +54,7 @@ impl Connection {
 /// Has libssl tell us of every `SSL_CTX` and `SSL` that is made from now on. Called before the first context is made.
 pub(crate) fn watch() {
     context::watch();
-    index();
+    places();
 }
 
 /// Our part of a connection. `None` for one that was made before we watched, or when memory had run out.
@@ -63,9 +63,8 @@ pub(crate) fn watch() {
 /// `ssl` is alive, and nobody else uses its [`Connection`] while the reference lives: libssl's rule that one thread at
 /// a time uses an `SSL` gives that inside a callback that was handed it.
 pub(crate) unsafe fn of<'a>(ssl: *mut SSL) -> Option<&'a mut Connection> {
-    let index = index()?;
-    // SAFETY: the caller's promise: a live SSL; the index is ours.
-    let connection = unsafe { SSL_get_ex_data(ssl, index) }.cast::<Connection>();
+    // SAFETY: the caller's promise: a live SSL; the indexes are ours.
+    let connection = places()?.get::<Connection>(|index| unsafe { SSL_get_ex_data(ssl, index) })?;
     // SAFETY: null or what new_connection stored; unshared by the caller's promise.
     let connection = unsafe { connection.as_mut() }?;
     if connection.first.is_null() {
@@ -76,22 +75,10 @@ pub(crate) unsafe fn of<'a>(ssl: *mut SSL) -> Option<&'a mut Connection> {
     Some(connection)
 }
 
-fn index() -> Option<c_int> {
-    static INDEX: OnceLock<c_int> = OnceLock::new();
-    let index = *INDEX.get_or_init(|| {
-        // SAFETY: three functions of the right types.
-        unsafe {
-            ffi::CRYPTO_get_ex_new_index(
-                ffi::EX_INDEX_SSL,
-                0,
-                ptr::null_mut(),
-                Some(new_connection),
-                Some(dup_connection),
-                Some(free_connection),
-            )
-        }
-    });
-    (index >= 0).then_some(index)
+fn places() -> Option<Places> {
+    static PLACES: OnceLock<Option<Places>> = OnceLock::new();
+    *PLACES
+        .get_or_init(|| Places::reserve(ffi::EX_INDEX_SSL, Some(new_connection), Some(dup_connection), free_connection))
 }
 
 /// Called by libssl when it makes an SSL: up to 3.1 when that has its context, from 3.2 on just before.
@@ -99,11 +86,12 @@ unsafe extern "C" fn new_connection(
     parent: *mut c_void,
     _ptr: *mut c_void,
     ad: *mut CRYPTO_EX_DATA,
-    index: c_int,
+    _index: c_int,
     _argl: c_long,
     _argp: *mut c_void,
 ) {
     super::guard::guard((), || {
+        let Some(places) = places() else { return };
         // SAFETY: libssl's promise: for this class of ex_data the parent is the SSL being made.
         let first = unsafe { SSL_get_SSL_CTX(parent.cast::<SSL>()) };
         if !first.is_null() && context::of(first).is_none() {
@@ -112,14 +100,14 @@ unsafe extern "C" fn new_connection(
         let Some(connection) = try_box(Connection { first, ..Connection::default() }) else { return };
         let connection = Box::into_raw(connection);
         // SAFETY: libssl's promise: `ad` is the new SSL's.
-        if unsafe { ffi::CRYPTO_set_ex_data(ad, index, connection.cast()) } != 1 {
+        if !places.set(connection, |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) }) {
             // SAFETY: made by into_raw above and not taken.
             drop(unsafe { Box::from_raw(connection) });
         }
     });
 }
 
-/// Called by libssl inside `SSL_dup`, after the new SSL had its own `new_connection`: that one stays.
+/// Called by libssl inside `SSL_dup`, after the new SSL had its own `new_connection`: what that put there stays.
 unsafe extern "C" fn dup_connection(
     to: *mut CRYPTO_EX_DATA,
     _from: *const CRYPTO_EX_DATA,
@@ -138,16 +126,20 @@ unsafe extern "C" fn dup_connection(
 /// Called by libssl when the SSL dies.
 unsafe extern "C" fn free_connection(
     _parent: *mut c_void,
-    connection: *mut c_void,
-    _ad: *mut CRYPTO_EX_DATA,
+    _connection: *mut c_void,
+    ad: *mut CRYPTO_EX_DATA,
     _index: c_int,
     _argl: c_long,
     _argp: *mut c_void,
 ) {
     super::guard::guard((), || {
-        if !connection.is_null() {
+        // SAFETY: libssl's promise: `ad` is that of the SSL, still whole.
+        let read = |index| unsafe { ffi::CRYPTO_get_ex_data(ad, index) };
+        if let Some(connection) = places().and_then(|places| places.get::<Connection>(read))
+            && !connection.is_null()
+        {
             // SAFETY: libssl's promise: called once, with what new_connection stored (made by Box).
-            drop(unsafe { Box::from_raw(connection.cast::<Connection>()) });
+            drop(unsafe { Box::from_raw(connection) });
         }
     });
 }

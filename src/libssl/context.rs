@@ -17,6 +17,7 @@ use ticketshim_keys::log;
 use ticketshim_keys::settings::Mode;
 
 use super::crossings;
+use super::ex_data::Places;
 use super::ffi;
 use super::mechanism;
 use super::memory::try_box;
@@ -75,12 +76,12 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
     if ctx.is_null() || of(ctx).is_some() {
         return;
     }
-    let (Some(index), Some(place)) = (index(), Place::new(shim().settings.bind)) else {
+    let (Some(places), Some(place)) = (places(), Place::new(shim().settings.bind)) else {
         add(Counter::Failures);
         return;
     };
-    // SAFETY: the caller's promise: a live SSL_CTX, just made; the index is ours.
-    if unsafe { SSL_CTX_get_ex_data(ctx, index) } != mark() {
+    // SAFETY: the caller's promise: a live SSL_CTX, just made; the indexes are ours.
+    if places.get::<Context>(|index| unsafe { SSL_CTX_get_ex_data(ctx, index) }).is_none() {
         not_attached();
         return;
     }
@@ -97,8 +98,8 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
         return;
     };
     let context = Box::into_raw(context);
-    // SAFETY: the caller's promise: a live SSL_CTX, just made; the index is ours.
-    if unsafe { SSL_CTX_set_ex_data(ctx, index, context.cast()) } != 1 {
+    // SAFETY: as above.
+    if !places.set(context, |index, value| unsafe { SSL_CTX_set_ex_data(ctx, index, value) }) {
         // SAFETY: made by into_raw above and not taken by the context.
         drop(unsafe { Box::from_raw(context) });
         add(Counter::Failures);
@@ -183,19 +184,15 @@ pub(crate) fn of<'a>(ctx: *const SSL_CTX) -> Option<&'a Context> {
     if ctx.is_null() {
         return None;
     }
-    let index = index()?;
-    // SAFETY: the caller's promise: a live SSL_CTX; the index is ours.
-    let context = unsafe { SSL_CTX_get_ex_data(ctx, index) }.cast::<Context>();
-    if context.cast() == mark() {
-        return None;
-    }
+    // SAFETY: the caller's promise: a live SSL_CTX; the indexes are ours.
+    let context = places()?.get::<Context>(|index| unsafe { SSL_CTX_get_ex_data(ctx, index) })?;
     // SAFETY: null or what attach_new stored, alive as long as the SSL_CTX, which outlives the caller's use of it.
     unsafe { context.as_ref() }
 }
 
 /// Has libssl tell us of every `SSL_CTX` that is made from now on. Called before the first is made.
 pub(super) fn watch() {
-    index();
+    places();
 }
 
 impl Context {
@@ -280,29 +277,9 @@ fn not_attached() {
     );
 }
 
-/// What stands in the place of our part in a context that we have seen made and that has none yet.
-fn mark() -> *mut c_void {
-    static MARK: u8 = 0;
-    ptr::from_ref(&MARK).cast_mut().cast()
-}
-
-/// Our index into the ex_data of every `SSL_CTX`.
-fn index() -> Option<c_int> {
-    static INDEX: OnceLock<c_int> = OnceLock::new();
-    let index = *INDEX.get_or_init(|| {
-        // SAFETY: two functions of the right type, and no dup function: contexts cannot be duplicated.
-        unsafe {
-            ffi::CRYPTO_get_ex_new_index(
-                ffi::EX_INDEX_SSL_CTX,
-                0,
-                ptr::null_mut(),
-                Some(new_context),
-                None,
-                Some(free_context),
-            )
-        }
-    });
-    (index >= 0).then_some(index)
+fn places() -> Option<Places> {
+    static PLACES: OnceLock<Option<Places>> = OnceLock::new();
+    *PLACES.get_or_init(|| Places::reserve(ffi::EX_INDEX_SSL_CTX, Some(new_context), None, free_context))
 }
 
 /// Called by libssl when it makes an `SSL_CTX`: unless the thread has another default library context than when the
@@ -312,29 +289,37 @@ unsafe extern "C" fn new_context(
     _parent: *mut c_void,
     _ptr: *mut c_void,
     ad: *mut CRYPTO_EX_DATA,
-    index: c_int,
-    _argl: c_long,
-    _argp: *mut c_void,
-) {
-    // SAFETY: libssl's promise: `ad` is the new SSL_CTX's. Without memory the context gets no core.
-    unsafe { ffi::CRYPTO_set_ex_data(ad, index, mark()) };
-}
-
-/// Called by libssl when the `SSL_CTX` dies.
-unsafe extern "C" fn free_context(
-    _parent: *mut c_void,
-    context: *mut c_void,
-    _ad: *mut CRYPTO_EX_DATA,
     _index: c_int,
     _argl: c_long,
     _argp: *mut c_void,
 ) {
     super::guard::guard((), || {
-        if context.is_null() || context == mark() {
+        if let Some(places) = places() {
+            // SAFETY: libssl's promise: `ad` is the new SSL_CTX's. Without memory the context gets no core.
+            let write = |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) };
+            places.set(ptr::null_mut::<Context>(), write);
+        }
+    });
+}
+
+/// Called by libssl when the `SSL_CTX` dies.
+unsafe extern "C" fn free_context(
+    _parent: *mut c_void,
+    _context: *mut c_void,
+    ad: *mut CRYPTO_EX_DATA,
+    _index: c_int,
+    _argl: c_long,
+    _argp: *mut c_void,
+) {
+    super::guard::guard((), || {
+        // SAFETY: libssl's promise: `ad` is that of the SSL_CTX, still whole.
+        let read = |index| unsafe { ffi::CRYPTO_get_ex_data(ad, index) };
+        let Some(context) = places().and_then(|places| places.get::<Context>(read)) else { return };
+        if context.is_null() {
             return;
         }
         // SAFETY: libssl's promise: called once, with what attach_new stored (made by Box), after the last use.
-        let context = unsafe { Box::from_raw(context.cast::<Context>()) };
+        let context = unsafe { Box::from_raw(context) };
         CONTEXTS.fetch_sub(1, Ordering::Relaxed);
         let mut doors = context.doors();
         doors.set_attached(None);

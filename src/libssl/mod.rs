@@ -10,6 +10,7 @@ pub(crate) mod connection;
 pub(crate) mod context;
 mod crossings;
 pub(crate) mod errors;
+mod ex_data;
 pub(crate) mod ffi;
 #[macro_use]
 pub(crate) mod guard;

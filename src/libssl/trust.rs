@@ -19,6 +19,7 @@ use openssl_sys::{
 use ticketshim_core::binding::{digest_of, trust_digest};
 
 use super::errors::quietly;
+use super::ex_data::Places;
 use super::ffi;
 use super::memory::try_box;
 
@@ -103,11 +104,10 @@ unsafe fn look(store: *mut X509_STORE) -> Option<Store> {
 /// # Safety
 /// `store` is alive, and its lock is held.
 unsafe fn digest_locked(store: *mut X509_STORE, objects: &Objects) -> Option<[u8; 32]> {
-    let kept = match index() {
-        // SAFETY: the caller's promise; the index is ours.
-        Some(index) => unsafe { ffi::X509_STORE_get_ex_data(store, index) }.cast::<Trust>(),
-        None => ptr::null_mut(),
-    };
+    // SAFETY: the caller's promise; the indexes are ours.
+    let read = |index| unsafe { ffi::X509_STORE_get_ex_data(store, index) };
+    let places = places();
+    let kept = places.and_then(|places| places.get::<Trust>(read)).unwrap_or(ptr::null_mut());
     let objects_now = objects.count();
     let lists_now = objects.list_digests();
     // SAFETY: null or what is stored below, which the lock guards.
@@ -126,10 +126,12 @@ unsafe fn digest_locked(store: *mut X509_STORE, objects: &Objects) -> Option<[u8
             note_change();
         }
         *kept = Trust { objects: objects_now, lists, digest };
-    } else if let (Some(index), Some(new)) = (index(), try_box(Trust { objects: objects_now, lists, digest })) {
+    } else if let Some(places) = places.filter(|places| places.are_free(read))
+        && let Some(new) = try_box(Trust { objects: objects_now, lists, digest })
+    {
         let new = Box::into_raw(new);
-        // SAFETY: the caller's promise; the index is ours.
-        if unsafe { ffi::X509_STORE_set_ex_data(store, index, new.cast()) } != 1 {
+        // SAFETY: as above.
+        if !places.set(new, |index, value| unsafe { ffi::X509_STORE_set_ex_data(store, index, value) }) {
             // SAFETY: made by into_raw above and not taken.
             drop(unsafe { Box::from_raw(new) });
         }
@@ -244,31 +246,29 @@ unsafe fn encode(object: *mut X509_OBJECT, kind: c_int, der: &mut Vec<u8>) -> Op
     Some(())
 }
 
-/// Our index into the ex_data of every `X509_STORE`.
-fn index() -> Option<c_int> {
-    static INDEX: OnceLock<c_int> = OnceLock::new();
-    let index = *INDEX.get_or_init(|| {
-        // SAFETY: no new or dup function, and a free function of the right type.
-        unsafe {
-            ffi::CRYPTO_get_ex_new_index(ffi::EX_INDEX_X509_STORE, 0, ptr::null_mut(), None, None, Some(free_trust))
-        }
-    });
-    (index >= 0).then_some(index)
+/// Where our part of every `X509_STORE` is.
+fn places() -> Option<Places> {
+    static PLACES: OnceLock<Option<Places>> = OnceLock::new();
+    *PLACES.get_or_init(|| Places::reserve(ffi::EX_INDEX_X509_STORE, None, None, free_trust))
 }
 
 /// Called by libcrypto when the store dies.
 unsafe extern "C" fn free_trust(
     _parent: *mut c_void,
-    trust: *mut c_void,
-    _ad: *mut CRYPTO_EX_DATA,
+    _trust: *mut c_void,
+    ad: *mut CRYPTO_EX_DATA,
     _index: c_int,
     _argl: c_long,
     _argp: *mut c_void,
 ) {
     super::guard::guard((), || {
-        if !trust.is_null() {
+        // SAFETY: libcrypto's promise: `ad` is that of the store, still whole.
+        let read = |index| unsafe { ffi::CRYPTO_get_ex_data(ad, index) };
+        if let Some(trust) = places().and_then(|places| places.get::<Trust>(read))
+            && !trust.is_null()
+        {
             // SAFETY: libcrypto's promise: called once, with what digest_locked stored (made by Box).
-            drop(unsafe { Box::from_raw(trust.cast::<Trust>()) });
+            drop(unsafe { Box::from_raw(trust) });
         }
     });
 }
