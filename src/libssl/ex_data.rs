@@ -42,10 +42,8 @@ impl Places {
     /// if that was done.
     pub(super) fn set<T>(self, part: *mut T, write: impl Fn(c_int, *mut c_void) -> c_int) -> bool {
         let part = part.cast();
-        // In this order, what is left of a failure is vouched for by nothing.
-        write(self.voucher, ptr::null_mut()) == 1
-            && write(self.part, part) == 1
-            && write(self.voucher, voucher(part)) == 1
+        // If only the first is done, the old voucher does not fit.
+        write(self.part, part) == 1 && write(self.voucher, voucher(part)) == 1
     }
 
     /// Whether nobody has put anything there.
@@ -90,5 +88,6 @@ mod tests {
         assert!(places.set(&raw mut ours, write) && !places.set(&raw mut ours, |_, _| 0));
         // No memory for the second.
         assert!(!places.set(&raw mut theirs, |index, value| if index == 1 { write(index, value) } else { 0 }));
+        assert!(places.get::<u8>(read).is_none());
     }
 }
