@@ -215,7 +215,7 @@ impl Context {
                 Some(door) => doors.set_attached(Some(door)),
                 None => add(Counter::Failures),
             },
-            // Only ever our own: with the application's in its place, `attached` is none already.
+            // Our own: with the application's in its place, `attached` is none already. (Unless that was set past us.)
             (true, Some(door)) => {
                 mechanism::detach(ctx, door);
                 doors.set_attached(None);

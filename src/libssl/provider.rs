@@ -10,8 +10,8 @@ use std::ptr;
 
 use openssl_sys::{
     ERR_new, ERR_set_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_fetch, EVP_MAC_CTX, EVP_MAC_CTX_set_params, EVP_MD,
-    EVP_MD_fetch, OSSL_LIB_CTX, OSSL_LIB_CTX_free, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER_load,
-    OSSL_PROVIDER_unload, OpenSSL_version_num, SSL, SSL_CTX, SSL_METHOD,
+    EVP_MD_fetch, EVP_MD_free, OSSL_LIB_CTX, OSSL_LIB_CTX_free, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER,
+    OSSL_PROVIDER_load, OSSL_PROVIDER_unload, OpenSSL_version_num, SSL, SSL_CTX, SSL_METHOD,
 };
 use ticketshim_core::format::{SALT_LEN, TAG_LEN};
 
@@ -72,16 +72,14 @@ pub(crate) fn raise(reason: Reason, text: &CStr) {
 
 /// Puts our callback into a context, by the door that is given. `None` if that cannot be done.
 ///
-/// The one with HMAC_CTX, unless libssl is to fetch the MAC itself: for a context that has a library context or
-/// properties of its own (`fetches_its_own`), or where the process's default is FIPS, the MAC is then from where all else
-/// of the connection is.
+/// The one with HMAC_CTX, unless libssl is to fetch the MAC itself, from where all else of the connection is: for a context
+/// that has a library context or properties of its own (`fetches_its_own`, or the thread's default is another than the
+/// process's), where the default properties say FIPS, or where SHA-256 is not OpenSSL's own (see [`sha256`]).
 pub(crate) fn attach(ctx: *mut SSL_CTX, fetches_its_own: bool) -> Option<Door> {
     if cipher().is_null() {
         return None;
     }
-    // SAFETY: always allowed; null is the default library context.
-    let fips = unsafe { EVP_default_properties_is_fips_enabled(ptr::null_mut()) } != 0;
-    if !fetches_its_own && !fips && hmac_callback::put(ctx) {
+    if !fetches_its_own && is_plain_default() && hmac_callback::put(ctx) {
         return Some(Door::LegacyCallback);
     }
     set_callback(ctx, Some(key_callback)).then_some(Door::EvpCallback)
@@ -103,11 +101,41 @@ pub(super) fn breaks_without_ticket() -> bool {
     unsafe { OpenSSL_version_num() < 0x3000_0060 }
 }
 
-/// The digest of the HMAC, as the default library context has it. Null if that has none.
+/// Whether what is made now by default is of the process's own library context, and that is not to be FIPS.
+fn is_plain_default() -> bool {
+    // SAFETY: null only asks.
+    let threads = unsafe { OSSL_LIB_CTX_set0_default(ptr::null_mut()) };
+    // SAFETY: always allowed.
+    let processes = unsafe { OSSL_LIB_CTX_get0_global_default() };
+    // SAFETY: a library context that lives as long as the process.
+    threads == processes && unsafe { EVP_default_properties_is_fips_enabled(processes) } == 0
+}
+
+/// The digest of the HMAC: that of the process's own library context, if it comes from OpenSSL's default provider. Another
+/// (FIPS, a vendor's) is not kept hold of: its provider may have to be torn down. Null if there is none.
 pub(super) fn sha256() -> *const EVP_MD {
     static SHA256: Made<EVP_MD> = Made::new();
-    // SAFETY: always allowed; null is the default library context, and any properties will do.
-    SHA256.get(|| unsafe { EVP_MD_fetch(ptr::null_mut(), chars(c"SHA256"), ptr::null()) })
+    SHA256.get(|| {
+        // SAFETY: always allowed.
+        let global = unsafe { OSSL_LIB_CTX_get0_global_default() };
+        // SAFETY: a library context that lives as long as the process; any properties will do.
+        let digest = unsafe { EVP_MD_fetch(global, chars(c"SHA256"), ptr::null()) };
+        if digest.is_null() || comes_from_default_provider(digest) {
+            return digest;
+        }
+        // SAFETY: fetched above, and used by nobody.
+        unsafe { EVP_MD_free(digest) };
+        ptr::null_mut()
+    })
+}
+
+fn comes_from_default_provider(digest: *const EVP_MD) -> bool {
+    // SAFETY: a digest that was fetched, so it has a provider.
+    let provider = unsafe { EVP_MD_get0_provider(digest) };
+    // SAFETY: the provider of a digest that lives.
+    let name = unsafe { OSSL_PROVIDER_get0_name(provider) };
+    // SAFETY: null was excluded, so it is a C string of the provider's.
+    !name.is_null() && unsafe { CStr::from_ptr(name) } == c"default"
 }
 
 fn set_callback(ctx: *mut SSL_CTX, callback: KeyFn) -> bool {
@@ -288,6 +316,10 @@ static CIPHER_FUNCTIONS: [Dispatch; 9] = [
 
 unsafe extern "C" {
     fn EVP_default_properties_is_fips_enabled(libctx: *mut OSSL_LIB_CTX) -> c_int;
+    fn EVP_MD_get0_provider(md: *const EVP_MD) -> *const OSSL_PROVIDER;
+    fn OSSL_LIB_CTX_get0_global_default() -> *mut OSSL_LIB_CTX;
+    fn OSSL_LIB_CTX_set0_default(libctx: *mut OSSL_LIB_CTX) -> *mut OSSL_LIB_CTX;
+    fn OSSL_PROVIDER_get0_name(provider: *const OSSL_PROVIDER) -> *const c_char;
     fn OSSL_PROVIDER_add_builtin(
         libctx: *mut OSSL_LIB_CTX,
         name: *const c_char,

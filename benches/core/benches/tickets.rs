@@ -40,7 +40,7 @@ fn salts() -> impl FnMut() -> Salt {
 }
 
 /// What the shim does inside libssl's framing: header and session under AES-256-GCM. With the cipher at hand, as for all
-/// tickets of an epoch, thread and name but the first, and with the key derived and expanded for it.
+/// tickets of an epoch, run of salts and name but the first, and with the key derived and expanded for it.
 fn bodies(c: &mut Criterion) {
     let (keys, binding) = (keys(), binding());
     for (name, sealing) in [("seal body", true), ("open body", false)] {

@@ -1,8 +1,8 @@
 //! Why no AES-GCM key and nonce are ever used twice.
 //!
 //! A salt is `instance[12] ‖ counter[4]`: the instance goes into the derivation of the AES key, the counter is the nonce.
-//! Salts come in **runs**: a run begins at a random instance with counter 0, and each further salt is the one before plus
-//! one, as a number of 128 bits. So after 2³² salts a run goes on with the next instance. A run belongs to one process
+//! Salts come in **runs**: a run begins at a random instance (and a counter that need not be), and each further salt is
+//! the one before plus one, as a number of 128 bits. So after 2³² salts a run goes on with the next instance. A run belongs to one process
 //! (which may have several, so that its threads do not get in each other's way), and a forked child begins its own.
 //!
 //! A key and nonce can only repeat if two runs overlap. With n runs of at most r·2³² salts in one epoch, over all
@@ -22,7 +22,7 @@ pub const INSTANCE_LEN: usize = 12;
 pub struct Instance(pub [u8; INSTANCE_LEN]);
 
 impl Salt {
-    /// The salt with which a run begins. The instance must be random, and drawn for this only.
+    /// The salt of an instance whose counter is 0. To begin a run with, the instance must be random, and drawn for this only.
     pub fn first(instance: Instance) -> Self {
         let mut bytes = [0; SALT_LEN];
         bytes[..INSTANCE_LEN].copy_from_slice(&instance.0);

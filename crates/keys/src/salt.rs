@@ -94,9 +94,6 @@ mod tests {
             .collect();
         let all: HashSet<[u8; 16]> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         assert_eq!(all.len(), 40_000);
-        // Each thread may have come while another was drawing.
-        let instances: HashSet<_> = all.iter().map(|salt| Salt(*salt).instance().0).collect();
-        assert!(instances.len() <= 8, "{}", instances.len());
     }
 
     #[test]
@@ -123,10 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn threads_are_spread_over_the_runs() {
-        let instances: HashSet<_> =
-            (0..4 * RUNS).map(|_| std::thread::spawn(|| next().unwrap().instance().0).join().unwrap()).collect();
-        // Other tests are threads too.
-        assert!(instances.len() > 1 && instances.len() <= RUNS, "{}", instances.len());
+    fn new_threads_go_on_with_the_runs_that_there_are() {
+        const THREADS: usize = 40 * RUNS;
+        let one = || std::thread::spawn(|| next().unwrap().instance().0).join().unwrap();
+        let instances: HashSet<_> = (0..THREADS).map(|_| one()).collect();
+        // Other tests' threads may be drawing, which is a run of one salt.
+        assert!(instances.len() > 1 && instances.len() < THREADS / 4, "{}", instances.len());
     }
 }

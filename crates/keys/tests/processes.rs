@@ -50,7 +50,7 @@ fn a_million_salts_of_eight_children_and_their_parent_never_repeat() {
     const EACH: usize = 125_000;
     let store = Store::open(&settings(None));
     let mut seen = HashSet::with_capacity(9 * EACH);
-    // The parent has drawn its instance: a child that went on with it would repeat what the parent does next.
+    // The parent has begun its run: a child that went on with it would repeat what the parent does next.
     seen.insert(store.salt().unwrap().0);
     for child in 0..8 {
         let mut ends = [0; 2];

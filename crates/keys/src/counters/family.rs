@@ -240,20 +240,24 @@ impl Family {
         let Some(mapping) = Mapping::at(self.mapped.load(Relaxed) as usize, file::LEN) else { return };
         let now = clock::now();
         let published = sys::as_a_guest(|| {
-            if let Some(place) = self.place() {
-                self.processes[place].set_gauges();
-            }
+            let place = self.place();
+            let newest = || {
+                if let Some(place) = place {
+                    self.processes[place].set_gauges();
+                }
+                self.bytes(now)
+            };
             let start = HEADER_LEN + self.find_row(mapping, counters, now)? * ROW_LEN;
-            let mut bytes = self.bytes(now);
+            let mut bytes = newest();
             // Another process may do the same at the same time, with older numbers, and be the last to write. So
             // whoever writes looks again whether those were the newest; 16 times, then others are at it anyway.
             for _ in 0..16 {
                 mapping.write(start, &bytes)?;
-                let newest = self.bytes(now);
-                if newest == bytes {
+                let now = newest();
+                if now == bytes {
                     break;
                 }
-                bytes = newest;
+                bytes = now;
             }
             self.written.store(now, Relaxed);
             Ok::<(), io::Error>(())
@@ -279,7 +283,9 @@ impl Family {
             // Not if it is likely to have been added to row 0.
             if self.written.load(Relaxed).saturating_add(GIVEN_UP / 2) < now {
                 for (index, (live, given_up)) in self.live.iter().zip(&self.given_up).enumerate() {
-                    let these = counters.iter().filter(|counter| **counter as usize == index).count() as u64;
+                    // Gauges are no part of `live`.
+                    let is_this = |counter: &&Counter| **counter as usize == index && !counter.is_gauge();
+                    let these = counters.iter().filter(is_this).count() as u64;
                     given_up.store(live.load(SeqCst).wrapping_sub(these), SeqCst);
                 }
             }

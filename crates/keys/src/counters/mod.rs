@@ -99,11 +99,14 @@ impl Counter {
 struct Counters([AtomicU64; COUNT]);
 
 /// Threads are spread over them, so that they do not wait for one another. Only the sum means something: of a gauge, one
-/// may have been added to here and taken away from there.
-static HERE: [Counters; 8] = [const { Counters([const { AtomicU64::new(0) }; COUNT]) }; 8];
+/// may have been added to here and taken away from there. In one page, which fork copies at once.
+#[repr(align(4096))]
+struct Spread([Counters; 8]);
+
+static HERE: Spread = Spread([const { Counters([const { AtomicU64::new(0) }; COUNT]) }; 8]);
 
 fn mine(counter: Counter) -> &'static AtomicU64 {
-    &HERE[share(HERE.len())].0[counter as usize]
+    &HERE.0[share(HERE.0.len())].0[counter as usize]
 }
 
 /// Adds one.
@@ -131,7 +134,7 @@ pub fn snapshot() -> [u64; COUNT] {
 }
 
 fn value(counter: usize) -> u64 {
-    let sum = HERE.iter().fold(0u64, |sum, here| sum.wrapping_add(here.0[counter].load(Relaxed)));
+    let sum = HERE.0.iter().fold(0u64, |sum, here| sum.wrapping_add(here.0[counter].load(Relaxed)));
     // A gauge that changes under way may have been read where it was taken away and not where it was added.
     sum.cast_signed().max(0).cast_unsigned()
 }

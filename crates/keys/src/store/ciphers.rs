@@ -20,7 +20,7 @@ use ticketshim_core::seal::Cipher;
 
 use crate::memory::burn_stack;
 
-/// How many are kept. Sealing needs one for each thread and server name; a process has one ring, or for a moment two.
+/// How many are kept. Sealing needs one for each run of salts and server name; a process has one ring, or for a moment two.
 const ENTRIES: usize = 32;
 /// Entries that a given name may be in.
 const WAYS: usize = 4;
