@@ -2,8 +2,9 @@
 //!
 //! A salt is `instance[12] ‖ counter[4]`: the instance goes into the derivation of the AES key, the counter is the nonce.
 //! Salts come in **runs**: a run begins at a random instance (and a counter that need not be), and each further salt is
-//! the one before plus one, as a number of 128 bits. So after 2³² salts a run goes on with the next instance. A run belongs to one process
-//! (which may have several, so that its threads do not get in each other's way), and a forked child begins its own.
+//! the one before plus one, as a number of 128 bits. So after 2³² salts a run goes on with the next instance. A run
+//! belongs to one process (which may have several, so that its threads do not get in each other's way), and a forked
+//! child begins its own.
 //!
 //! A key and nonce can only repeat if two runs overlap. With n runs of at most r·2³² salts in one epoch, over all
 //! processes and hosts that share the keys, that has a chance below r·n²/2⁹⁶ (n = 2³² and r = 1: 2⁻³²), and salts need to

@@ -72,10 +72,10 @@ pub(crate) enum Report {
     Refusal(u64),
 }
 
-/// One more of each.
+/// One more of each; none is a gauge, which are no part of `live`.
 pub(super) fn add_all(counters: &[Counter]) {
     let Some(family) = family() else { return };
-    for counter in counters.iter().filter(|counter| !counter.is_gauge()) {
+    for counter in counters {
         family.live[*counter as usize].fetch_add(1, SeqCst);
         family.count_in_epoch(*counter);
     }
@@ -253,11 +253,11 @@ impl Family {
             // whoever writes looks again whether those were the newest; 16 times, then others are at it anyway.
             for _ in 0..16 {
                 mapping.write(start, &bytes)?;
-                let now = newest();
-                if now == bytes {
+                let again = newest();
+                if again == bytes {
                     break;
                 }
-                bytes = now;
+                bytes = again;
             }
             self.written.store(now, Relaxed);
             Ok::<(), io::Error>(())
@@ -283,9 +283,7 @@ impl Family {
             // Not if it is likely to have been added to row 0.
             if self.written.load(Relaxed).saturating_add(GIVEN_UP / 2) < now {
                 for (index, (live, given_up)) in self.live.iter().zip(&self.given_up).enumerate() {
-                    // Gauges are no part of `live`.
-                    let is_this = |counter: &&Counter| **counter as usize == index && !counter.is_gauge();
-                    let these = counters.iter().filter(is_this).count() as u64;
+                    let these = counters.iter().filter(|counter| **counter as usize == index).count() as u64;
                     given_up.store(live.load(SeqCst).wrapping_sub(these), SeqCst);
                 }
             }

@@ -111,11 +111,17 @@ fn mine(counter: Counter) -> &'static AtomicU64 {
 
 /// Adds one.
 pub fn add(counter: Counter) {
-    add_all(&[counter]);
+    if counter.is_gauge() {
+        mine(counter).fetch_add(1, Relaxed);
+        family::gauge_changed();
+    } else {
+        add_all(&[counter]);
+    }
 }
 
-/// Adds one to each. What belongs together costs one publication.
+/// Adds one to each, none of them a gauge. What belongs together costs one publication.
 pub fn add_all(counters: &[Counter]) {
+    debug_assert!(!counters.iter().any(|counter| counter.is_gauge()));
     for counter in counters {
         mine(*counter).fetch_add(1, Relaxed);
     }
