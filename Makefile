@@ -5,7 +5,7 @@ LIB   := target/release/libticketshim.so
 PROVE := prove --exec ''
 # Debian's names. clang is the second compiler that the header must satisfy.
 PACKAGES := build-essential libssl-dev openssl pkg-config clang valgrind gdb systemd binutils perl stunnel4 \
-            nginx apache2 python3 python3-prometheus-client procps man-db
+            nginx apache2 python3 python3-prometheus-client procps man-db shellcheck
 
 .DEFAULT_GOAL := help
 
@@ -35,8 +35,9 @@ check: deps build lint check-core check-c check-sharing check-binding check-host
 check-fast: deps build check-core check-c ## the core's tests and the C suite (about two minutes)
 
 .PHONY: lint
-lint: ## formatting, clippy and rustdoc without a warning; also of benches/core and fuzz
+lint: ## formatting, clippy, rustdoc and shellcheck without a warning; also of benches/core and fuzz
 	$(CARGO) fmt --all --check
+	scripts/lint-shell
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p ticketshim --features fault-injection -- -D warnings
 	cd benches/core && $(CARGO) clippy --quiet --locked --all-targets --target-dir ../../target/workspaces -- -D warnings

@@ -1,29 +1,10 @@
-# Sourced by the scripts beside it: TAP, and `openssl s_server` of one version with `openssl s_client` of another.
+# Sourced by the scripts beside it: scripts/tap.sh, and `openssl s_server` of one version with `openssl s_client` of another.
 # shellcheck shell=bash
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
 versions=$here/openssl
 
-die() { echo "Bail out! $*"; echo "$(basename "$0"): $*" >&2; exit 2; }
-
-n=0 failed=0
-# ok STATUS TEXT [DETAIL]: one test. STATUS as of a command.
-ok() {
-    n=$((n + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $n - $2"
-    else
-        echo "not ok $n - $2"
-        failed=$((failed + 1))
-        [ -z "${3-}" ] || printf '%s\n' "$3" | sed 's/^/# /'
-    fi
-}
-is() { # is GOT WANT TEXT
-    local rc=0
-    [ "$1" = "$2" ] || rc=1
-    ok $rc "$3" "got '$1', want '$2'"
-}
-finish() { echo "1..$n"; [ "$failed" = 0 ]; }
+. "$root/scripts/tap.sh"
 
 system_target=${TICKETSHIM_SYSTEM_TARGET:-$root/target/ossl-system}
 # Nothing of the caller's settings may colour a run.
@@ -55,6 +36,7 @@ target_of() {
     if [ "$1" = system ]; then echo "$system_target"; else echo "$root/target/ossl-$1"; fi
 }
 shim_of() { echo "$(target_of "$1")/release/libticketshim.so"; }
+# shellcheck disable=SC2034 # for the scripts
 command=$system_target/release/ticketshim
 # abi_of VERSION: which programs bind to it.
 abi_of() {
@@ -70,7 +52,7 @@ make_cert() {
     [ -f "$work/cert.pem" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
         -subj /CN=server.test -addext subjectAltName=DNS:server.test -config /dev/stdin \
         -keyout "$work/key.pem" -out "$work/cert.pem" 2>"$work/req.err" <<<$'[req]\ndistinguished_name=dn\n[dn]' ||
-        die "no certificate: $(cat "$work/req.err")"
+        bail "no certificate: $(cat "$work/req.err")"
 }
 
 # start_server VERSION [NAME=value…]: `openssl s_server` in that environment; sets `server` and `port`.
@@ -91,7 +73,7 @@ start_server() {
         kill -0 "$server" 2>/dev/null || break
         sleep 0.05
     done
-    die "s_server $version does not start: $(cat "$work/server.err")"
+    bail "s_server $version does not start: $(cat "$work/server.err")"
 }
 
 # ask VERSION PROTOCOL [FILE]: one connection of `openssl s_client`, which offers the session in FILE if there is one,

@@ -88,7 +88,7 @@ cp -p "$state" "$work/keys/copy"
 replaced() { # replaced DESCRIPTION REFUSALS COMMAND…: by that; counted that many times in all
     local what=$1 refusals=$2
     shift 2
-    rm -rf "$state" && "$@" || bail "cannot make $what"
+    { rm -rf "$state" && "$@"; } || bail "cannot make $what"
     sleep 1.1
     works file "the state file is $what" "$both"
     is "$(published file state_refusals)" "$refusals" "the state file is $what: … counted once"
@@ -109,7 +109,7 @@ is "$(published file failures)" 0 "… and nothing of it was a failure"
 for kind in 'a FIFO:mkfifo -m 600' 'a directory:mkdir -m 700' 'a gigabyte long:truncate -s 1G' 'a device:mknod -m 600 %s c 1 5'; do
     make=${kind#*:} other=$work/keys/other
     rm -rf "$other"
-    # shellcheck disable=SC2059,SC2046 # words
+    # shellcheck disable=SC2059,SC2046,SC2091 # words of a command
     case $make in *%s*) $(printf "$make" "$other") ;; *) $make "$other" ;; esac
     begun=$SECONDS
     start other '' "TICKETSHIM_STATE=$other"
@@ -158,7 +158,9 @@ fi
 "$command" state init "$work/keys/clock" >"$work/out"
 start clock '' "TICKETSHIM_STATE=$work/keys/clock" "TICKETSHIM_STATS=$work/clock.stats"
 get "$port" clock
+# shellcheck disable=SC2191 # not indices: what set_clock takes
 broken=0 resumed=0 steps=(0 3600 -3600 604800 =0 =9223372036 -1800 0)
+# shellcheck disable=SC2191
 [ -n "${TS_SHORT:-}" ] || steps+=(86400 -86400 7200 -604800 31536000 -31536000 =1 =4294967295 =4294967296 1800 59 -59)
 for step in "${steps[@]}"; do
     case $step in =* | -*) ;; *) step=+$step ;; esac

@@ -14,6 +14,7 @@
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit 2
 root=$(dirname "$(dirname "$here")")
+. "$root/scripts/tap.sh"
 lib=${TICKETSHIM_LIB:-$root/target/release/libticketshim.so}
 command=${TICKETSHIM_COMMAND:-$root/target/release/ticketshim}
 export LC_ALL=C OPENSSL_CONF=/dev/null
@@ -22,48 +23,13 @@ for v in "${!TICKETSHIM_@}"; do
     case $v in TICKETSHIM_LIB | TICKETSHIM_COMMAND) ;; *) unset "$v" ;; esac
 done
 
-tests=0 failed=0 server=''
+server=''
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ticketshim-servers-XXXXXX") || exit 2
 chmod 755 "$dir" # workers that are not root read from it
 
 need_build() {
-    [ -f "$lib" ] && [ -x "$command" ] || bail "no $lib or no $command: make build"
-}
-
-# ---- TAP ------------------------------------------------------------------------
-
-diag() { sed 's/^/# /' >&2; }
-
-# is GOT WANTED DESCRIPTION (which begins with the kind)
-is() {
-    tests=$((tests + 1))
-    if [ "$1" = "$2" ]; then
-        echo "ok $tests - $3: $2"
-    else
-        echo "not ok $tests - $3: $2"
-        echo "  got: $1" | diag
-        failed=$((failed + 1))
-    fi
-}
-
-bail() {
-    echo "Bail out! $*"
-    exit 70
-}
-
-# skip_all REASON: the whole test can't run here.
-skip_all() {
-    if [ "${CI:-}" = true ]; then
-        bail "$1"
-    fi
-    echo "1..0 # SKIP $1"
-    exit 0
-}
-
-finish() {
-    echo "1..$tests"
-    [ "$failed" -eq 0 ] || exit 1
-    exit 0
+    [ -f "$lib" ] || bail "no $lib: make build"
+    [ -x "$command" ] || bail "no $command: make build"
 }
 
 clean_up() {

@@ -11,13 +11,13 @@ set -u
 export LC_ALL=C OPENSSL_CONF=/dev/null
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit 2
 root=$(cd "$here/../.." && pwd) || exit 2
+. "$root/scripts/tap.sh"
 lib=$(realpath "${TICKETSHIM_LIB:-$root/target/release/libticketshim.so}")
 command=$(realpath "${TICKETSHIM_BIN:-$root/target/release/ticketshim}")
 bin=$root/target/sharing/bin
 for variable in "${!TICKETSHIM_@}"; do unset "$variable"; done
 unset LD_PRELOAD
 
-bail() { echo "Bail out! $*"; exit 2; }
 [ -f "$lib" ] || bail "no library at $lib (make build)"
 [ -x "$command" ] || bail "no command at $command (make build)"
 mkdir -p "$bin" && flock "$bin" make -s -C "$here" >"$bin/build.log" 2>&1 || { cat "$bin/build.log" >&2; bail "the programs do not build"; }
@@ -32,41 +32,14 @@ finish() {
     local status=$?
     [ ${#started[@]} -eq 0 ] || kill -KILL "${started[@]}" 2>/dev/null
     wait 2>/dev/null
+    [ $status -eq 0 ] || for log in "$work"/*.err; do
+        tail -n 20 "$log" | sed "s|^|${log##*/}: |" | diag
+    done
     rm -rf "$work"
     exit $status
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
-
-# ---- TAP ---------------------------------------------------------------------------
-
-count=0 failed=0
-ok() { # ok STATUS DESCRIPTION
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $count - $2"
-    else echo "not ok $count - $2"; failed=$((failed + 1)); fi
-}
-is() { # is GOT WANTED DESCRIPTION
-    if [ "$1" = "$2" ]; then ok 0 "$3"
-    else ok 1 "$3"; echo "#   got    $1"; echo "#   wanted $2"; fi
-}
-like() { # like GOT PATTERN DESCRIPTION: a pattern of the shell
-    # shellcheck disable=SC2053 # it is one
-    if [[ $1 == $2 ]]; then ok 0 "$3"
-    else ok 1 "$3"; echo "#   got $1"; echo "#   not like $2"; fi
-}
-skip() { # skip REASON DESCRIPTION
-    count=$((count + 1))
-    if [ "${CI:-}" = true ]; then echo "not ok $count - $2 # SKIP $1"; failed=$((failed + 1))
-    else echo "ok $count - $2 # SKIP $1"; fi
-}
-finished() {
-    [ $failed -eq 0 ] || for log in "$work"/*.err; do
-        sed "s|^|# ${log##*/}: |" "$log" | tail -n 20
-    done
-    echo "1..$count"
-    exit $((failed > 0))
-}
 
 # ---- time --------------------------------------------------------------------------
 
