@@ -155,9 +155,7 @@ pub(crate) fn set_id_context(ctx: *mut SSL_CTX, bytes: &[u8]) {
     let Some(context) = of(ctx) else { return };
     context.is_server.store(true, Ordering::Relaxed);
     context.tell_who_asks();
-    if !context.place.set_id_context(bytes, shim().settings.bind) {
-        add(Counter::Failures);
-    }
+    context.place.set_id_context(bytes, shim().settings.bind);
 }
 
 /// How many contexts there are.

@@ -6,7 +6,7 @@
 use std::ffi::{c_int, c_uchar};
 use std::ptr;
 use std::slice;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use openssl_sys::{
     SSL, SSL_CTX, SSL_CTX_get0_certificate, SSL_client_hello_get0_ext, SSL_get_servername, SSL_version, TLS1_3_VERSION,
@@ -26,10 +26,9 @@ use super::policy::Policies;
 pub(crate) struct Place {
     /// Names this very context, in this process and those forked from it.
     pub(super) id: [u8; 16],
-    /// Of each session id context that it ever had, with the id if the mode binds to that.
-    contexts: Archive<ContextDigest>,
-    /// The one of `contexts` that is in force.
-    context: AtomicPtr<ContextDigest>,
+    /// Of the session id context in force, with the id if the mode binds to that: the words of a [`ContextDigest`]. Whoever
+    /// sets another while a handshake reads it gives that one, as in libssl, a mixture: a place that never was.
+    context: [AtomicU64; 4],
     public_keys: Archive<Kept<[u8; 32]>>,
     pub(super) policies: Policies,
 }
@@ -48,22 +47,29 @@ impl Place {
     pub(crate) fn new(bind: Bind) -> Option<Self> {
         let place = Self {
             id: new_id(bind)?,
-            contexts: Archive::new(),
-            context: AtomicPtr::new(ptr::null_mut()),
+            context: Default::default(),
             public_keys: Archive::new(),
             policies: Archive::new(),
         };
-        place.set_id_context(&[], bind).then_some(place)
+        place.set_id_context(&[], bind);
+        Some(place)
     }
 
     /// The application has set the context's session id context, which libssl lets nobody read.
-    pub(crate) fn set_id_context(&self, session_id_context: &[u8], bind: Bind) -> bool {
+    pub(crate) fn set_id_context(&self, session_id_context: &[u8], bind: Bind) {
         let id = if bind == Bind::Context { &self.id[..] } else { &[] };
         let new = Context { session_id_context, id }.digest();
-        let kept = self.contexts.iter().find(|old| **old == new).or_else(|| self.contexts.add(new));
-        let Some(kept) = kept else { return false };
-        self.context.store(ptr::from_ref(kept).cast_mut(), Ordering::Release);
-        true
+        for (word, bytes) in self.context.iter().zip(new.0.as_chunks().0) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+    }
+
+    fn context(&self) -> ContextDigest {
+        let mut context = ContextDigest([0; 32]);
+        for (bytes, word) in context.0.as_chunks_mut().0.iter_mut().zip(&self.context) {
+            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        context
     }
 
     /// The binding of `ssl`, which started on `first`, whose part of ours this is, and ends under `policy` (`None`
@@ -90,9 +96,8 @@ impl Place {
             // SAFETY: the caller's promise.
             None => unsafe { self.public_key(first) }?,
         };
-        // SAFETY: an entry of our archive, which lives as long as `self`, and never null after `new`.
-        let context = unsafe { self.context.load(Ordering::Acquire).as_ref() }?;
-        let place = policy.map(|policy| (context, policy));
+        let context = self.context();
+        let place = policy.map(|policy| (&context, policy));
         let hash = || Binding::new(protocol, server, place);
         Some(match facts(protocol, &server, place) {
             Some(facts) => memo::binding(&facts, hash),
