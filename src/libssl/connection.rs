@@ -1,16 +1,17 @@
 //! What we keep per `SSL`: the context it started on, and what the ticket it was resumed from said.
 
 use std::ffi::{c_int, c_long, c_void};
-use std::sync::OnceLock;
 
 use openssl_sys::{CRYPTO_EX_DATA, SSL, SSL_CTX, SSL_get_SSL_CTX, SSL_get_ex_data};
 use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::FullHandshake;
+use ticketshim_keys::settings::Mode;
 
-use super::ex_data::Places;
+use super::ex_data::Class;
 use super::memory::try_box;
 use super::{context, crossings, ffi};
+use crate::shim::shim;
 
 /// Our part of an `SSL`. Lives in its ex_data and dies with it.
 #[derive(Default)]
@@ -53,8 +54,11 @@ impl Connection {
 
 /// Has libssl tell us of every `SSL_CTX` and `SSL` that is made from now on. Called before the first context is made.
 pub(crate) fn watch() {
+    if shim().settings.mode == Mode::Off {
+        return;
+    }
     context::watch();
-    places();
+    PARTS.reserve(ffi::EX_INDEX_SSL, Some(new_connection), Some(dup_connection), free_connection);
 }
 
 /// Our part of a connection. `None` for one that was made before we watched, or when memory had run out.
@@ -63,10 +67,10 @@ pub(crate) fn watch() {
 /// `ssl` is alive, and nobody else uses its [`Connection`] while the reference lives: libssl's rule that one thread at
 /// a time uses an `SSL` gives that inside a callback that was handed it.
 pub(crate) unsafe fn of<'a>(ssl: *mut SSL) -> Option<&'a mut Connection> {
-    // SAFETY: the caller's promise: a live SSL; the indexes are ours.
-    let connection = places()?.get::<Connection>(|index| unsafe { SSL_get_ex_data(ssl, index) })?;
-    // SAFETY: null or what new_connection stored; unshared by the caller's promise.
-    let connection = unsafe { connection.as_mut() }?;
+    // SAFETY: the caller's promise: a live SSL.
+    let mut connection = PARTS.get::<Connection>(ssl.cast(), |index| unsafe { SSL_get_ex_data(ssl, index) })?;
+    // SAFETY: what new_connection stored, and free_connection has not taken away; unshared by the caller's promise.
+    let connection = unsafe { connection.as_mut() };
     if connection.first.is_null() {
         // Still the first: SSL_set_SSL_CTX asks before it changes it.
         // SAFETY: the caller's promise: a live SSL.
@@ -75,11 +79,8 @@ pub(crate) unsafe fn of<'a>(ssl: *mut SSL) -> Option<&'a mut Connection> {
     Some(connection)
 }
 
-fn places() -> Option<Places> {
-    static PLACES: OnceLock<Option<Places>> = OnceLock::new();
-    *PLACES
-        .get_or_init(|| Places::reserve(ffi::EX_INDEX_SSL, Some(new_connection), Some(dup_connection), free_connection))
-}
+/// Each SSL's [`Connection`].
+static PARTS: Class = Class::new(true);
 
 /// Called by libssl when it makes an SSL: up to 3.1 when that has its context, from 3.2 on just before.
 unsafe extern "C" fn new_connection(
@@ -91,7 +92,9 @@ unsafe extern "C" fn new_connection(
     _argp: *mut c_void,
 ) {
     super::guard::guard((), || {
-        let Some(places) = places() else { return };
+        // SAFETY: libssl's promise: `ad` is the new SSL's.
+        let write = |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) };
+        PARTS.tell(write);
         // SAFETY: libssl's promise: for this class of ex_data the parent is the SSL being made.
         let first = unsafe { SSL_get_SSL_CTX(parent.cast::<SSL>()) };
         if !first.is_null() && context::of(first).is_none() {
@@ -99,8 +102,7 @@ unsafe extern "C" fn new_connection(
         }
         let Some(connection) = try_box(Connection { first, ..Connection::default() }) else { return };
         let connection = Box::into_raw(connection);
-        // SAFETY: libssl's promise: `ad` is the new SSL's.
-        if !places.set(connection, |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) }) {
+        if !PARTS.set(parent, connection, write) {
             // SAFETY: made by into_raw above and not taken.
             drop(unsafe { Box::from_raw(connection) });
         }
@@ -123,9 +125,9 @@ unsafe extern "C" fn dup_connection(
     1
 }
 
-/// Called by libssl when the SSL dies.
+/// Called by libssl when the SSL dies; destructors of others may still come, and use it.
 unsafe extern "C" fn free_connection(
-    _parent: *mut c_void,
+    parent: *mut c_void,
     _connection: *mut c_void,
     ad: *mut CRYPTO_EX_DATA,
     _index: c_int,
@@ -135,11 +137,11 @@ unsafe extern "C" fn free_connection(
     super::guard::guard((), || {
         // SAFETY: libssl's promise: `ad` is that of the SSL, still whole.
         let read = |index| unsafe { ffi::CRYPTO_get_ex_data(ad, index) };
-        if let Some(connection) = places().and_then(|places| places.get::<Connection>(read))
-            && !connection.is_null()
-        {
-            // SAFETY: libssl's promise: called once, with what new_connection stored (made by Box).
-            drop(unsafe { Box::from_raw(connection) });
+        // SAFETY: as above.
+        let write = |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) };
+        if let Some(connection) = PARTS.take::<Connection>(parent, read, write) {
+            // SAFETY: what new_connection stored (made by Box), and nobody finds any more.
+            drop(unsafe { Box::from_raw(connection.as_ptr()) });
         }
     });
 }

@@ -4,9 +4,8 @@
 //! context behaves as without us: its own keys win. What we take away again is only ever our own callback.
 
 use std::ffi::{c_int, c_long, c_void};
-use std::sync::OnceLock;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::{mem, ptr};
 
 use openssl_sys::{
     CRYPTO_EX_DATA, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_ex_data, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER,
@@ -17,7 +16,7 @@ use ticketshim_keys::log;
 use ticketshim_keys::settings::Mode;
 
 use super::crossings;
-use super::ex_data::Places;
+use super::ex_data::Class;
 use super::ffi;
 use super::mechanism;
 use super::memory::try_box;
@@ -76,15 +75,19 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
     if ctx.is_null() || of(ctx).is_some() {
         return;
     }
-    let (Some(places), Some(place)) = (places(), Place::new(shim().settings.bind)) else {
+    if !watch() {
         add(Counter::Failures);
         return;
-    };
-    // SAFETY: the caller's promise: a live SSL_CTX, just made; the indexes are ours.
-    if places.get::<Context>(|index| unsafe { SSL_CTX_get_ex_data(ctx, index) }).is_none() {
+    }
+    // SAFETY: the caller's promise: a live SSL_CTX, just made.
+    if !PARTS.will_end(|index| unsafe { SSL_CTX_get_ex_data(ctx, index) }) {
         not_attached();
         return;
     }
+    let Some(place) = Place::new(shim().settings.bind) else {
+        add(Counter::Failures);
+        return;
+    };
     let context = Context {
         doors: ForkMutex::new(Doors::default()),
         fetches_its_own,
@@ -99,7 +102,7 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
     };
     let context = Box::into_raw(context);
     // SAFETY: as above.
-    if !places.set(context, |index, value| unsafe { SSL_CTX_set_ex_data(ctx, index, value) }) {
+    if !PARTS.set(ctx.cast(), context, |index, value| unsafe { SSL_CTX_set_ex_data(ctx, index, value) }) {
         // SAFETY: made by into_raw above and not taken by the context.
         drop(unsafe { Box::from_raw(context) });
         add(Counter::Failures);
@@ -182,15 +185,17 @@ pub(crate) fn of<'a>(ctx: *const SSL_CTX) -> Option<&'a Context> {
     if ctx.is_null() {
         return None;
     }
-    // SAFETY: the caller's promise: a live SSL_CTX; the indexes are ours.
-    let context = places()?.get::<Context>(|index| unsafe { SSL_CTX_get_ex_data(ctx, index) })?;
-    // SAFETY: null or what attach_new stored, alive as long as the SSL_CTX, which outlives the caller's use of it.
-    unsafe { context.as_ref() }
+    // SAFETY: the caller's promise: a live SSL_CTX.
+    let context = PARTS.get::<Context>(ctx.cast(), |index| unsafe { SSL_CTX_get_ex_data(ctx, index) })?;
+    // SAFETY: what attach_new stored: alive until free_context takes it away, which ends the SSL_CTX for all but the
+    // destructors of others (CRYPTO_free_ex_data(3)), and the caller uses it for no longer.
+    Some(unsafe { context.as_ref() })
 }
 
-/// Has libssl tell us of every `SSL_CTX` that is made from now on. Called before the first is made.
-pub(super) fn watch() {
-    places();
+/// Has libssl tell us of every `SSL_CTX` that is made from now on. Called before the first is made. False if there is no
+/// memory.
+pub(super) fn watch() -> bool {
+    PARTS.reserve(ffi::EX_INDEX_SSL_CTX, Some(new_context), None, free_context)
 }
 
 impl Context {
@@ -275,10 +280,8 @@ fn not_attached() {
     );
 }
 
-fn places() -> Option<Places> {
-    static PLACES: OnceLock<Option<Places>> = OnceLock::new();
-    *PLACES.get_or_init(|| Places::reserve(ffi::EX_INDEX_SSL_CTX, Some(new_context), None, free_context))
-}
+/// Each context's [`Context`].
+static PARTS: Class = Class::new(true);
 
 /// Called by libssl when it makes an `SSL_CTX`: unless the thread has another default library context than when the
 /// index was made. An index is known in one library context only, so nobody would tell us of that context's end, nor of
@@ -292,17 +295,14 @@ unsafe extern "C" fn new_context(
     _argp: *mut c_void,
 ) {
     super::guard::guard((), || {
-        if let Some(places) = places() {
-            // SAFETY: libssl's promise: `ad` is the new SSL_CTX's. Without memory the context gets no core.
-            let write = |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) };
-            places.set(ptr::null_mut::<Context>(), write);
-        }
+        // SAFETY: libssl's promise: `ad` is the new SSL_CTX's. Without memory the context gets no core.
+        PARTS.tell(|index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) });
     });
 }
 
-/// Called by libssl when the `SSL_CTX` dies.
+/// Called by libssl when the `SSL_CTX` dies; destructors of others may still come, and use it.
 unsafe extern "C" fn free_context(
-    _parent: *mut c_void,
+    parent: *mut c_void,
     _context: *mut c_void,
     ad: *mut CRYPTO_EX_DATA,
     _index: c_int,
@@ -312,12 +312,11 @@ unsafe extern "C" fn free_context(
     super::guard::guard((), || {
         // SAFETY: libssl's promise: `ad` is that of the SSL_CTX, still whole.
         let read = |index| unsafe { ffi::CRYPTO_get_ex_data(ad, index) };
-        let Some(context) = places().and_then(|places| places.get::<Context>(read)) else { return };
-        if context.is_null() {
-            return;
-        }
-        // SAFETY: libssl's promise: called once, with what attach_new stored (made by Box), after the last use.
-        let context = unsafe { Box::from_raw(context) };
+        // SAFETY: as above.
+        let write = |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) };
+        let Some(context) = PARTS.take::<Context>(parent, read, write) else { return };
+        // SAFETY: what attach_new stored (made by Box), and nobody finds any more; no handshake has it (libssl's promise).
+        let context = unsafe { Box::from_raw(context.as_ptr()) };
         CONTEXTS.fetch_sub(1, Ordering::Relaxed);
         let mut doors = context.doors();
         doors.set_attached(None);

@@ -5,6 +5,7 @@
 //! [`policy`], and before the application has decided that, from what [`servername`] and [`crossings`] foretell. The job
 //! goes to the cipher that libssl will run; the cipher ([`mechanism`] again) lets [`ticket`] seal or open the bytes.
 
+mod anchors;
 mod callback;
 pub(crate) mod connection;
 pub(crate) mod context;

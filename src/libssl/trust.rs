@@ -9,7 +9,6 @@
 
 use std::ffi::{c_int, c_long, c_uchar, c_ulong, c_void};
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use openssl_sys::{
@@ -19,7 +18,7 @@ use openssl_sys::{
 use ticketshim_core::binding::{digest_of, trust_digest};
 
 use super::errors::quietly;
-use super::ex_data::Places;
+use super::ex_data::Class;
 use super::ffi;
 use super::memory::try_box;
 
@@ -104,14 +103,14 @@ unsafe fn look(store: *mut X509_STORE) -> Option<Store> {
 /// # Safety
 /// `store` is alive, and its lock is held.
 unsafe fn digest_locked(store: *mut X509_STORE, objects: &Objects) -> Option<[u8; 32]> {
-    // SAFETY: the caller's promise; the indexes are ours.
+    PARTS.reserve(ffi::EX_INDEX_X509_STORE, None, None, free_trust);
+    // SAFETY: the caller's promise.
     let read = |index| unsafe { ffi::X509_STORE_get_ex_data(store, index) };
-    let places = places();
-    let kept = places.and_then(|places| places.get::<Trust>(read)).unwrap_or(ptr::null_mut());
+    let kept = PARTS.get::<Trust>(store.cast(), read);
     let objects_now = objects.count();
     let lists_now = objects.list_digests();
-    // SAFETY: null or what is stored below, which the lock guards.
-    let kept = unsafe { kept.as_mut() };
+    // SAFETY: what is stored below, which the lock guards.
+    let kept = kept.map(|mut kept| unsafe { kept.as_mut() });
     if let (Some(kept), Some(lists_now)) = (&kept, &lists_now)
         && kept.objects == objects_now
         && kept.lists == *lists_now
@@ -126,12 +125,12 @@ unsafe fn digest_locked(store: *mut X509_STORE, objects: &Objects) -> Option<[u8
             note_change();
         }
         *kept = Trust { objects: objects_now, lists, digest };
-    } else if let Some(places) = places.filter(|places| places.are_free(read))
+    } else if PARTS.is_free(read)
         && let Some(new) = try_box(Trust { objects: objects_now, lists, digest })
     {
         let new = Box::into_raw(new);
         // SAFETY: as above.
-        if !places.set(new, |index, value| unsafe { ffi::X509_STORE_set_ex_data(store, index, value) }) {
+        if !PARTS.set(store.cast(), new, |index, value| unsafe { ffi::X509_STORE_set_ex_data(store, index, value) }) {
             // SAFETY: made by into_raw above and not taken.
             drop(unsafe { Box::from_raw(new) });
         }
@@ -246,15 +245,13 @@ unsafe fn encode(object: *mut X509_OBJECT, kind: c_int, der: &mut Vec<u8>) -> Op
     Some(())
 }
 
-/// Where our part of every `X509_STORE` is.
-fn places() -> Option<Places> {
-    static PLACES: OnceLock<Option<Places>> = OnceLock::new();
-    *PLACES.get_or_init(|| Places::reserve(ffi::EX_INDEX_X509_STORE, None, None, free_trust))
-}
+/// Each store's [`Trust`]. A store that was made under another default library context than the first that was looked at
+/// does not tell us of its end.
+static PARTS: Class = Class::new(false);
 
 /// Called by libcrypto when the store dies.
 unsafe extern "C" fn free_trust(
-    _parent: *mut c_void,
+    parent: *mut c_void,
     _trust: *mut c_void,
     ad: *mut CRYPTO_EX_DATA,
     _index: c_int,
@@ -264,11 +261,11 @@ unsafe extern "C" fn free_trust(
     super::guard::guard((), || {
         // SAFETY: libcrypto's promise: `ad` is that of the store, still whole.
         let read = |index| unsafe { ffi::CRYPTO_get_ex_data(ad, index) };
-        if let Some(trust) = places().and_then(|places| places.get::<Trust>(read))
-            && !trust.is_null()
-        {
-            // SAFETY: libcrypto's promise: called once, with what digest_locked stored (made by Box).
-            drop(unsafe { Box::from_raw(trust) });
+        // SAFETY: as above.
+        let write = |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) };
+        if let Some(trust) = PARTS.take::<Trust>(parent, read, write) {
+            // SAFETY: what digest_locked stored (made by Box), and nobody finds any more.
+            drop(unsafe { Box::from_raw(trust.as_ptr()) });
         }
     });
 }
