@@ -53,43 +53,42 @@ typedef SSL_TICKET_RETURN (*SSL_CTX_decrypt_session_ticket_fn)(struct ssl_st *s,
                                                                void *arg);
 #endif
 
-// Counters of this process, since it was started (a forked child goes on from its parent's). The first two are
-// gauges: how many SSL_CTX are so just now. Later versions may add members at the end: ticketshim_get_stats() fills
-// what the caller's structure has.
+// Counters of this process, since it was started (a forked child goes on from its parent's). Later versions may
+// add members at the end: ticketshim_get_stats() fills what the caller's structure has.
 struct ticketshim_stats {
-  // SSL_CTX whose tickets the core seals.
+  // SSL_CTX whose tickets the library seals, just now.
   uint64_t attached;
-  // SSL_CTX whose application brings ticket keys of its own.
+  // SSL_CTX whose application brings ticket keys of its own, just now.
   uint64_t detached;
   // Tickets sealed.
   uint64_t sealed;
-  // Tickets opened.
+  // Tickets opened: connections resumed.
   uint64_t opened;
-  // Of those: with a new ticket due (TLS 1.3: all; TLS 1.2: those under an older key).
+  // Tickets opened for which a new one was due (TLS 1.3: all; TLS 1.2: those under an older key).
   uint64_t renewed;
   // Refused: the key was never known here (another server's ticket, or libssl's own).
   uint64_t refused_unknown_key;
   // Refused: the key has left the accept window.
   uint64_t refused_expired;
-  // Refused: the key is known and the MAC is wrong, or the ticket too short for one.
+  // Refused: altered, or made up.
   uint64_t refused_bad_mac;
-  // Refused: sealed here, for another server name, context or protocol version.
+  // Refused: sealed here for another server name, context, client certificate policy or protocol version.
   uint64_t refused_binding;
   // Refused: the last full handshake is too long ago.
   uint64_t refused_too_old;
-  // Refused: authentic and yet no ticket.
+  // Refused: authentic, and holds no session.
   uint64_t refused_malformed;
   // Refused: libssl would end the handshake, because the server asks for client certificates and has no session id
   // context (SSL_CTX_set_session_id_context).
   uint64_t refused_no_sid_ctx;
-  // Troubles of the library's own (no memory, no randomness, a bug), each of which became a full handshake or a
-  // connection without a ticket.
+  // Troubles of the library's own, such as no memory. Each became a full handshake, or a connection without a
+  // ticket.
   uint64_t failures;
-  // Refused: which client certificates this server name demands is not known yet (the first connection to a name, if
-  // the server has several SSL_CTX and asks for client certificates somewhere).
+  // Refused: which client certificates this server name demands is not known yet (the first connection to a name,
+  // if the server has several SSL_CTX and asks for client certificates somewhere).
   uint64_t refused_policy;
   // Handshakes that were ended: a ticket had opened, and then the server's callbacks demanded other client
-  // certificates of that name than before.
+  // certificates for that name than before.
   uint64_t ended;
 };
 

@@ -1,14 +1,21 @@
 //! Holds the committed header to the source. `make header` (or `TICKETSHIM_WRITE_HEADER=1`) writes it anew.
 
+use std::fmt::Write;
 use std::path::Path;
+
+use ticketshim_keys::counters::INFO;
 
 #[test]
 fn header_is_what_the_source_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for file in ["types.rs", "manual_page.rs", "own.rs"] {
-        builder = builder.with_src(root.join("src/exports").join(file));
+    let dir = tempfile::tempdir().expect("a directory for one file");
+    let stats = dir.path().join("stats.rs");
+    std::fs::write(&stats, stats_in_rust()).expect("written");
+    let sources = ["types.rs", "manual_page.rs", "own.rs"].map(|file| root.join("src/exports").join(file));
+    for source in [stats].into_iter().chain(sources) {
+        builder = builder.with_src(source);
     }
     let mut header = Vec::new();
     builder.generate().expect("cbindgen").write(&mut header);
@@ -20,4 +27,31 @@ fn header_is_what_the_source_says() {
     }
     let found = std::fs::read_to_string(&committed).unwrap_or_default();
     assert!(found == header, "include/ticketshim.h is not what src/exports says. Repair: make header");
+}
+
+/// The structure of counters as cbindgen reads it.
+fn stats_in_rust() -> String {
+    let mut text = "/// Counters of this process, since it was started (a forked child goes on from its parent's). Later versions may
+/// add members at the end: ticketshim_get_stats() fills what the caller's structure has.
+#[repr(C)]
+pub struct ticketshim_stats {
+"
+    .to_owned();
+    for info in INFO.iter().filter(|info| info.in_c) {
+        writeln!(text, "{}\n    pub {}: u64,", comment(info.text), info.name).expect("a String grows");
+    }
+    text + "}\n"
+}
+
+/// Lines of at most 110 characters.
+fn comment(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        if lines.last().is_some_and(|line| line.len() + word.len() > 110) {
+            lines.push(String::new());
+        }
+        let line = lines.last_mut().expect("one at least");
+        line.extend([" ", word]);
+    }
+    lines.iter().map(|line| format!("    ///{line}\n")).collect::<String>().trim_end().to_owned()
 }

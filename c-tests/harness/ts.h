@@ -133,6 +133,7 @@ int ts_shim_expected(void);
 
 /* ticketshim_get_stats(), or zeros when the shim is not there. */
 void ts_stats(struct ticketshim_stats *out);
+uint64_t ts_refused(const struct ticketshim_stats *s); /* for whatever reason */
 
 /* ---- protocols ----------------------------------------------------------- */
 

@@ -6,7 +6,8 @@
 attempts=${TS_ATTEMPTS:-2000}
 memory_grows=512 # KiB, at most, after each ticket was offered once: what a heap may do to itself
 
-refusals=(refused_unknown_key refused_expired refused_bad_mac refused_binding refused_too_old refused_malformed refused_no_sid_ctx refused_policy)
+mapfile -t refusals < <(sed -n 's/^ *uint64_t \(refused_[a-z_]*\);$/\1/p' "$root/include/ticketshim.h")
+[ ${#refusals[@]} -ge 8 ] || bail "include/ticketshim.h has no reasons to refuse a ticket"
 refused() { # refused NAME: of all kinds
     local sum=0 kind
     for kind in "${refusals[@]}"; do sum=$((sum + $(published "$1" "$kind"))); done

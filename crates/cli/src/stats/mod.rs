@@ -1,8 +1,7 @@
 //! `ticketshim stats`: shows the counters that a server's processes share in a file.
 //!
-//! - [`source`]: reads the file. [`metrics`]: what each counter is called. [`show`]: table, JSON, Prometheus.
+//! - [`source`]: reads the file. [`show`]: table, JSON, Prometheus. What counters are called is in `ticketshim_keys`.
 
-mod metrics;
 mod show;
 mod source;
 

@@ -5,15 +5,15 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use ticketshim_keys::counters::file::{Family, PROCESSES, Published};
+use ticketshim_keys::counters::{INFO, Kind};
 
-use super::metrics::METRICS;
 use crate::text::{Utc, say_json};
 
 /// A line for each counter, with what has come since `before`; then who counts, and the latest epochs.
 pub fn table(now: &Published, before: Option<&Published>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail, here and below.
-    for (at, metric) in METRICS.iter().enumerate() {
+    for (at, metric) in INFO.iter().enumerate() {
         let value = now.counters[at];
         let since =
             before.map(|before| value.wrapping_sub(before.counters[at]).cast_signed()).filter(|since| *since != 0);
@@ -75,7 +75,7 @@ fn family(family: &Family) -> Value {
 }
 
 fn counters(values: &[u64]) -> Map<String, Value> {
-    METRICS.iter().zip(values).map(|(metric, value)| (metric.name.to_owned(), Value::from(*value))).collect()
+    INFO.iter().zip(values).map(|(metric, value)| (metric.name.to_owned(), Value::from(*value))).collect()
 }
 
 /// The text format, version 0.0.4: of each family of metrics the help, the type, and then all its values.
@@ -84,13 +84,13 @@ pub fn prometheus(now: &Published) -> String {
     let head = |text: &mut String, name: &str, help: &str, kind: &str| {
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     };
-    for (i, first) in METRICS.iter().enumerate() {
-        if METRICS[..i].iter().any(|earlier| earlier.family == first.family) {
+    for (i, first) in INFO.iter().enumerate() {
+        if INFO[..i].iter().any(|earlier| earlier.family == first.family) {
             continue;
         }
-        head(&mut text, first.family, first.help, if first.is_gauge { "gauge" } else { "counter" });
+        head(&mut text, first.family, first.help(), if first.kind == Kind::Gauge { "gauge" } else { "counter" });
         // Counters are in the order in which they came to be, so a family's need not follow one another.
-        for (metric, value) in METRICS.iter().zip(now.counters).filter(|(metric, _)| metric.family == first.family) {
+        for (metric, value) in INFO.iter().zip(now.counters).filter(|(metric, _)| metric.family == first.family) {
             let label = metric.label.map(|(name, value)| format!("{{{name}=\"{value}\"}}")).unwrap_or_default();
             let _ = writeln!(text, "{}{label} {value}", metric.family);
         }
@@ -116,22 +116,10 @@ pub fn prometheus(now: &Published) -> String {
 mod tests {
     use super::*;
     use std::collections::HashSet;
-    use ticketshim_keys::counters::{Counter, GAUGES};
+    use ticketshim_keys::counters::Counter;
 
     fn sample() -> Published {
         Published { counters: std::array::from_fn(|i| i as u64 * 10), families: Vec::new(), history: Vec::new() }
-    }
-
-    #[test]
-    fn names_are_those_of_the_counters() {
-        assert_eq!(METRICS[Counter::Opened as usize].name, "opened");
-        assert_eq!(METRICS[Counter::RefusedBinding as usize].label, Some(("reason", "binding")));
-        assert_eq!(METRICS[Counter::Failures as usize].name, "failures");
-        assert_eq!(METRICS[Counter::StateRefusals as usize].name, "state_refusals");
-        assert_eq!(METRICS[Counter::DetachedRawKeys as usize].name, "detached_raw_keys");
-        let gauges = GAUGES.map(|gauge| METRICS[gauge as usize].name);
-        let are_so = METRICS.iter().filter(|metric| metric.is_gauge).map(|metric| metric.name);
-        assert!(are_so.eq(gauges));
     }
 
     /// What promtool and its kin insist on.

@@ -14,12 +14,16 @@
 //! count, in servers that publish at all.
 
 use std::io;
+use std::mem::offset_of;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
-use super::file::{self, GIVEN_UP, HEADER_LEN, HISTORY, MAGIC, PROCESS_LEN, PROCESSES, ROW_LEN, ROWS, at};
-use super::{COUNT, Counter, GAUGES, value};
+use super::file::{
+    self, COUNTER_PLACES, GAUGE_PLACES, GIVEN_UP, HEADER_LEN, HISTORY, MAGIC, PROCESS_HEAD, PROCESS_LEN, PROCESSES,
+    ROW_LEN, ROWS, at,
+};
+use super::{ALL, Counter, GAUGES, value};
 use crate::fork::generation;
 use crate::state::ChainId;
 use crate::sys::{self, Mapping};
@@ -34,26 +38,35 @@ static PLACE: AtomicU64 = AtomicU64::new(0);
 /// to be in any range.
 #[repr(C)]
 struct Family {
+    row: Row,
+    /// Raised after each change of `row`.
+    changes: AtomicU64,
     /// The mapping of the file. All that have this page have it at the same place.
     mapped: AtomicU64,
-    /// Ours in the file; not 0.
-    token: AtomicU64,
-    began: AtomicU64,
-    boot: AtomicU64,
     /// Device and inode of the file that is mapped.
     file: [AtomicU64; 2],
     /// Our row in the file, 0 for none yet.
-    row: AtomicU64,
+    index: AtomicU64,
     /// When the row was last written.
+    written: AtomicU64,
+}
+
+/// The row as it is in the file: the kernel copies it from here to there.
+#[repr(C)]
+struct Row {
+    /// Ours in the file; not 0.
+    token: AtomicU64,
+    began: AtomicU64,
     written: AtomicU64,
     epoch: AtomicU64,
     refusal: AtomicU64,
     chain: [AtomicU64; 2],
-    live: [AtomicU64; COUNT],
-    /// What of `live` is in row 0 by now.
-    given_up: [AtomicU64; COUNT],
-    history: [[AtomicU64; 4]; HISTORY],
+    boot: AtomicU64,
+    /// In the order of [`Counter`]; without what is in row 0 by now.
+    counters: [AtomicU64; COUNTER_PLACES],
     processes: [Process; PROCESSES],
+    history: [[AtomicU64; 4]; HISTORY],
+    reserved: [AtomicU64; (ROW_LEN - at::RESERVED) / 8],
 }
 
 /// One of the family.
@@ -61,8 +74,25 @@ struct Family {
 struct Process {
     /// Its process id (low half), and when it took this place, in seconds since the system was started; 0 for nobody.
     who: AtomicU64,
-    gauges: [AtomicU32; GAUGES.len()],
+    gauges: [AtomicU32; GAUGE_PLACES],
 }
+
+const _: () = assert!(
+    size_of::<Row>() == ROW_LEN
+        && offset_of!(Row, token) == at::TOKEN
+        && offset_of!(Row, began) == at::BEGAN
+        && offset_of!(Row, written) == at::WRITTEN
+        && offset_of!(Row, epoch) == at::EPOCH
+        && offset_of!(Row, refusal) == at::REFUSAL
+        && offset_of!(Row, chain) == at::CHAIN
+        && offset_of!(Row, boot) == at::BOOT
+        && offset_of!(Row, counters) == at::COUNTERS
+        && offset_of!(Row, processes) == at::PROCESSES
+        && offset_of!(Row, history) == at::HISTORY
+        && offset_of!(Row, reserved) == at::RESERVED
+        && size_of::<Process>() == PROCESS_LEN
+        && offset_of!(Process, gauges) == PROCESS_HEAD
+);
 
 /// What is published beside the counters.
 pub(crate) enum Report {
@@ -72,12 +102,12 @@ pub(crate) enum Report {
     Refusal(u64),
 }
 
-/// One more of each; none is a gauge, which are no part of `live`.
+/// One more of each; none is a gauge, which are no part of the row's counters.
 pub(super) fn add_all(counters: &[Counter]) {
     let Some(family) = family() else { return };
     for counter in counters {
-        family.live[*counter as usize].fetch_add(1, SeqCst);
-        family.count_in_epoch(*counter);
+        family.row.counters[*counter as usize].fetch_add(1, SeqCst);
+        family.row.count_in_epoch(*counter);
     }
     family.publish(counters);
 }
@@ -96,13 +126,11 @@ pub(super) fn join() {
     let Some(mapping) = Mapping::at(family.mapped.load(Relaxed) as usize, file::LEN) else { return };
     sys::as_a_guest(|| {
         let Some(place) = family.place() else { return };
-        let Some(row) = usize::try_from(family.row.load(SeqCst)).ok().filter(|row| (1..ROWS).contains(row)) else {
-            return;
-        };
-        if owner(mapping, row).is_ok_and(|owner| owner == family.token.load(Relaxed)) {
-            let at = HEADER_LEN + row * ROW_LEN + at::PROCESSES + place * PROCESS_LEN;
+        let Some(index) = family.index() else { return };
+        if owner(mapping, index).is_ok_and(|owner| owner == family.row.token.load(Relaxed)) {
+            let at = HEADER_LEN + index * ROW_LEN + at::PROCESSES + place * PROCESS_LEN;
             // If it does not get there, the next count has it with it.
-            let _ = mapping.write(at, &family.processes[place].bytes());
+            let _ = mapping.write_from(at, &family.row.processes[place]);
         }
     });
 }
@@ -112,12 +140,12 @@ pub(crate) fn report(report: Report) {
     let Some(family) = family() else { return };
     match report {
         Report::Keys(id, epoch) => {
-            for (place, half) in family.chain.iter().zip(id.0.as_chunks().0) {
+            for (place, half) in family.row.chain.iter().zip(id.0.as_chunks().0) {
                 place.store(u64::from_ne_bytes(*half), Relaxed);
             }
-            family.epoch.store(epoch, Relaxed);
+            family.row.epoch.store(epoch, Relaxed);
         }
-        Report::Refusal(word) => family.refusal.store(word, Relaxed),
+        Report::Refusal(word) => family.row.refusal.store(word, Relaxed),
     }
     family.publish(&[]);
 }
@@ -155,23 +183,22 @@ fn found(file: &file::Opened, first: bool, now: u64) {
     let Some(page) = sys::shared_page::<Family>().filter(|_| random::fill(&mut token)) else { return };
     // SAFETY: a page of ours, zeroed, which is what a family begins as; it is never unmapped.
     let family = unsafe { page.as_ref() };
-    family.token.store(u64::from_ne_bytes(token).max(1), Relaxed);
-    family.began.store(now, Relaxed);
-    family.boot.store(sys::boot_id(), Relaxed);
+    let row = &family.row;
+    row.token.store(u64::from_ne_bytes(token).max(1), Relaxed);
+    row.began.store(now, Relaxed);
+    row.boot.store(sys::boot_id(), Relaxed);
     for (place, number) in family.file.iter().zip(file.id) {
         place.store(number, Relaxed);
     }
     // What was counted before there was a file.
-    for (counter, value) in super::snapshot().into_iter().enumerate().filter(|_| first) {
-        if !GAUGES.iter().any(|gauge| *gauge as usize == counter) {
-            family.live[counter].store(value, Relaxed);
-        }
+    for counter in ALL.into_iter().filter(|counter| first && !counter.is_gauge()) {
+        row.counters[counter as usize].store(value(counter), Relaxed);
     }
     let before = FAMILY.load(SeqCst);
     if let Some(before) = self::family() {
         // A file that was removed, and another in its place: it begins at zero, but not without a chain.
-        let both = family.chain.iter().zip(&before.chain);
-        let both = both.chain([(&family.epoch, &before.epoch), (&family.refusal, &before.refusal)]);
+        let both = row.chain.iter().zip(&before.row.chain);
+        let both = both.chain([(&row.epoch, &before.row.epoch), (&row.refusal, &before.row.refusal)]);
         both.for_each(|(new, old)| new.store(old.load(Relaxed), Relaxed));
     }
     family.mapped.store(mapping.start() as u64, Relaxed);
@@ -185,6 +212,121 @@ fn family() -> Option<&'static Family> {
 }
 
 impl Family {
+    /// Where our row in the file is; `None` if we have none yet.
+    fn index(&self) -> Option<usize> {
+        usize::try_from(self.index.load(SeqCst)).ok().filter(|index| (1..ROWS).contains(index))
+    }
+
+    /// This process's place, taken now if it has none; `None` if so many others have one and live.
+    fn place(&self) -> Option<usize> {
+        // Not for each count: when it was last looked for in vain.
+        static FULL: AtomicU32 = AtomicU32::new(u32::MAX);
+        let (generation, us) = (generation(), sys::process_id());
+        let known = PLACE.load(Relaxed);
+        let place = known as u32 as usize;
+        // It may be the place in another page: of the file that was there before this one.
+        let is_ours = |process: &Process| process.who.load(Relaxed) as u32 == us;
+        if (known >> 32) as u32 == generation && self.row.processes.get(place).is_some_and(is_ours) {
+            return Some(place);
+        }
+        let now = clock::since_boot();
+        if FULL.load(Relaxed) == now {
+            return None;
+        }
+        let me = u64::from(now) << 32 | u64::from(us);
+        let take = |is_free: &dyn Fn(u32) -> bool| {
+            self.row.processes.iter().position(|process| {
+                let other = process.who.load(SeqCst);
+                is_free(other as u32) && process.who.compare_exchange(other, me, SeqCst, Relaxed).is_ok()
+            })
+        };
+        // Ours: of another thread that was faster, or of one before us that had our number.
+        let Some(place) = take(&|pid| pid == 0 || pid == us).or_else(|| take(&|pid| !sys::process_exists(pid))) else {
+            FULL.store(now, Relaxed);
+            return None;
+        };
+        self.row.processes[place].set_gauges();
+        PLACE.store(u64::from(generation) << 32 | place as u64, Relaxed);
+        Some(place)
+    }
+
+    /// Copies all to our row in the file. `counters` are those that were just raised.
+    fn publish(&self, counters: &[Counter]) {
+        self.changes.fetch_add(1, SeqCst);
+        let Some(mapping) = Mapping::at(self.mapped.load(Relaxed) as usize, file::LEN) else { return };
+        let now = clock::now();
+        let published = sys::as_a_guest(|| {
+            let place = self.place().map(|place| &self.row.processes[place]);
+            self.row.written.store(now, Relaxed);
+            let start = HEADER_LEN + self.find_row(mapping, counters, now)? * ROW_LEN;
+            // Another process may do the same at the same time, with older numbers, and be the last to write. So
+            // whoever writes looks again whether those were the newest; 16 times, then others are at it anyway.
+            for _ in 0..16 {
+                let seen = self.changes.load(SeqCst);
+                place.map(Process::set_gauges);
+                mapping.write_from(start, &self.row)?;
+                if self.changes.load(SeqCst) == seen && !place.is_some_and(Process::set_gauges) {
+                    break;
+                }
+            }
+            self.written.store(now, Relaxed);
+            Ok::<(), io::Error>(())
+        });
+        // Anything else is a file that is not whole just now, or full of rows: the next count tries again.
+        if let Err(error) = published
+            && matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS | libc::EACCES))
+        {
+            self.mapped.store(0, Relaxed);
+            log::warn(format_args!("no more counters: the system forbids process_vm_writev ({error})"));
+        }
+    }
+
+    /// Our row in the file, taken now if we have none or have lost it.
+    fn find_row(&self, mapping: Mapping, counters: &[Counter], now: u64) -> io::Result<usize> {
+        let token = self.row.token.load(Relaxed);
+        if let Some(index) = self.index() {
+            if owner(mapping, index)? == token {
+                return Ok(index);
+            }
+            // The file was emptied, or our row was taken for one that is free: what we have counted is written again.
+            let is_first = self.index.compare_exchange(index as u64, 0, SeqCst, SeqCst).is_ok();
+            // Not if it is likely to have been added to row 0.
+            if is_first && self.written.load(Relaxed).saturating_add(GIVEN_UP / 2) < now {
+                for (number, counter) in self.row.counters.iter().zip(ALL) {
+                    let these = counters.iter().filter(|raised| **raised == counter).count() as u64;
+                    number.fetch_sub(number.load(SeqCst).wrapping_sub(these), SeqCst);
+                }
+            }
+        }
+        self.take_row(mapping, token)
+    }
+
+    /// Takes a free row. There is no way to do that atomically without touching the mapping; two families that take the
+    /// same row within the same microsecond are not impossible, and one of them finds out with its next count.
+    fn take_row(&self, mapping: Mapping, token: u64) -> io::Result<usize> {
+        for offset in 0..ROWS as u64 - 1 {
+            // Tokens are random, so families begin to look in different places.
+            let index = 1 + (token.wrapping_add(offset) % (ROWS as u64 - 1)) as usize;
+            let start = HEADER_LEN + index * ROW_LEN;
+            if owner(mapping, index)? != 0 {
+                continue;
+            }
+            mapping.write_from(start, &self.row)?;
+            if owner(mapping, index)? != token {
+                continue;
+            }
+            if self.index.compare_exchange(0, index as u64, SeqCst, SeqCst).is_ok() {
+                return Ok(index);
+            }
+            // Another process of ours was faster.
+            mapping.write(start, &[0; ROW_LEN])?;
+            return self.index().ok_or(io::ErrorKind::Other.into());
+        }
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+impl Row {
     fn count_in_epoch(&self, counter: Counter) {
         let column = match counter {
             Counter::Sealed => 1,
@@ -201,177 +343,22 @@ impl Family {
         }
         bucket[column].fetch_add(1, Relaxed);
     }
-
-    /// This process's place, taken now if it has none; `None` if so many others have one and live.
-    fn place(&self) -> Option<usize> {
-        // Not for each count: when it was last looked for in vain.
-        static FULL: AtomicU32 = AtomicU32::new(u32::MAX);
-        let (generation, us) = (generation(), sys::process_id());
-        let known = PLACE.load(Relaxed);
-        let place = known as u32 as usize;
-        // It may be the place in another page: of the file that was there before this one.
-        let is_ours = |process: &Process| process.who.load(Relaxed) as u32 == us;
-        if (known >> 32) as u32 == generation && self.processes.get(place).is_some_and(is_ours) {
-            return Some(place);
-        }
-        let now = clock::since_boot();
-        if FULL.load(Relaxed) == now {
-            return None;
-        }
-        let me = u64::from(now) << 32 | u64::from(us);
-        let take = |is_free: &dyn Fn(u32) -> bool| {
-            self.processes.iter().position(|process| {
-                let other = process.who.load(SeqCst);
-                is_free(other as u32) && process.who.compare_exchange(other, me, SeqCst, Relaxed).is_ok()
-            })
-        };
-        // Ours: of another thread that was faster, or of one before us that had our number.
-        let Some(place) = take(&|pid| pid == 0 || pid == us).or_else(|| take(&|pid| !sys::process_exists(pid))) else {
-            FULL.store(now, Relaxed);
-            return None;
-        };
-        self.processes[place].set_gauges();
-        PLACE.store(u64::from(generation) << 32 | place as u64, Relaxed);
-        Some(place)
-    }
-
-    /// Copies all to our row in the file. `counters` are those that were just raised.
-    fn publish(&self, counters: &[Counter]) {
-        let Some(mapping) = Mapping::at(self.mapped.load(Relaxed) as usize, file::LEN) else { return };
-        let now = clock::now();
-        let published = sys::as_a_guest(|| {
-            let place = self.place();
-            let newest = || {
-                if let Some(place) = place {
-                    self.processes[place].set_gauges();
-                }
-                self.bytes(now)
-            };
-            let start = HEADER_LEN + self.find_row(mapping, counters, now)? * ROW_LEN;
-            let mut bytes = newest();
-            // Another process may do the same at the same time, with older numbers, and be the last to write. So
-            // whoever writes looks again whether those were the newest; 16 times, then others are at it anyway.
-            for _ in 0..16 {
-                mapping.write(start, &bytes)?;
-                let again = newest();
-                if again == bytes {
-                    break;
-                }
-                bytes = again;
-            }
-            self.written.store(now, Relaxed);
-            Ok::<(), io::Error>(())
-        });
-        // Anything else is a file that is not whole just now, or full of rows: the next count tries again.
-        if let Err(error) = published
-            && matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS | libc::EACCES))
-        {
-            self.mapped.store(0, Relaxed);
-            log::warn(format_args!("no more counters: the system forbids process_vm_writev ({error})"));
-        }
-    }
-
-    /// Our row in the file, taken now if we have none or have lost it.
-    fn find_row(&self, mapping: Mapping, counters: &[Counter], now: u64) -> io::Result<usize> {
-        let token = self.token.load(Relaxed);
-        let known = self.row.load(SeqCst);
-        if let Some(row) = usize::try_from(known).ok().filter(|row| (1..ROWS).contains(row)) {
-            if owner(mapping, row)? == token {
-                return Ok(row);
-            }
-            // The file was emptied, or our row was taken for one that is free: what we have counted is written again.
-            // Not if it is likely to have been added to row 0.
-            if self.written.load(Relaxed).saturating_add(GIVEN_UP / 2) < now {
-                for (index, (live, given_up)) in self.live.iter().zip(&self.given_up).enumerate() {
-                    let these = counters.iter().filter(|counter| **counter as usize == index).count() as u64;
-                    given_up.store(live.load(SeqCst).wrapping_sub(these), SeqCst);
-                }
-            }
-            // Another process of ours may have been faster.
-            let _ = self.row.compare_exchange(known, 0, SeqCst, SeqCst);
-        }
-        self.take_row(mapping, token, now)
-    }
-
-    /// Takes a free row. There is no way to do that atomically without touching the mapping; two families that take the
-    /// same row within the same microsecond are not impossible, and one of them finds out with its next count.
-    fn take_row(&self, mapping: Mapping, token: u64, now: u64) -> io::Result<usize> {
-        for offset in 0..ROWS as u64 - 1 {
-            // Tokens are random, so families begin to look in different places.
-            let row = 1 + (token.wrapping_add(offset) % (ROWS as u64 - 1)) as usize;
-            let start = HEADER_LEN + row * ROW_LEN;
-            if owner(mapping, row)? != 0 {
-                continue;
-            }
-            mapping.write(start, &self.bytes(now))?;
-            if owner(mapping, row)? != token {
-                continue;
-            }
-            return match self.row.compare_exchange(0, row as u64, SeqCst, SeqCst) {
-                Ok(_) => Ok(row),
-                Err(faster) => {
-                    mapping.write(start, &[0; ROW_LEN])?;
-                    usize::try_from(faster)
-                        .ok()
-                        .filter(|row| (1..ROWS).contains(row))
-                        .ok_or(io::ErrorKind::Other.into())
-                }
-            };
-        }
-        Err(io::ErrorKind::StorageFull.into())
-    }
-
-    /// The row as it should be.
-    fn bytes(&self, now: u64) -> [u8; ROW_LEN] {
-        let mut row = [0; ROW_LEN];
-        let mut put = |at: usize, number: u64| row[at..at + 8].copy_from_slice(&number.to_ne_bytes());
-        put(at::TOKEN, self.token.load(Relaxed));
-        put(at::BEGAN, self.began.load(Relaxed));
-        put(at::BOOT, self.boot.load(Relaxed));
-        put(at::WRITTEN, now);
-        put(at::EPOCH, self.epoch.load(Relaxed));
-        put(at::REFUSAL, self.refusal.load(Relaxed));
-        for (index, half) in self.chain.iter().enumerate() {
-            put(at::CHAIN + index * 8, half.load(Relaxed));
-        }
-        for (index, (live, given_up)) in self.live.iter().zip(&self.given_up).enumerate() {
-            put(at::COUNTERS + index * 8, live.load(SeqCst).wrapping_sub(given_up.load(SeqCst)));
-        }
-        for (index, number) in self.history.as_flattened().iter().enumerate() {
-            put(at::HISTORY + index * 8, number.load(Relaxed));
-        }
-        for (process, place) in self.processes.iter().zip(row[at::PROCESSES..].as_chunks_mut().0) {
-            *place = process.bytes();
-        }
-        row
-    }
 }
 
 impl Process {
-    /// Gauges as they are in this process, whose place this is.
-    fn set_gauges(&self) {
-        for (place, gauge) in self.gauges.iter().zip(GAUGES) {
-            place.store(u32::try_from(value(gauge as usize)).unwrap_or(u32::MAX), Relaxed);
-        }
-    }
-
-    /// As it stands in the file.
-    fn bytes(&self) -> [u8; PROCESS_LEN] {
-        let mut bytes = [0; PROCESS_LEN];
-        let who = self.who.load(SeqCst);
-        let numbers = [who as u32, (who >> 32) as u32].into_iter();
-        let numbers = numbers.chain(self.gauges.iter().map(|gauge| gauge.load(Relaxed)));
-        for (place, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
-            *place = number.to_ne_bytes();
-        }
-        bytes
+    /// Gauges as they are in this process, whose place this is. Whether one of them was another before.
+    fn set_gauges(&self) -> bool {
+        self.gauges.iter().zip(GAUGES).fold(false, |changed, (place, gauge)| {
+            let now = u32::try_from(value(gauge)).unwrap_or(u32::MAX);
+            (place.swap(now, Relaxed) != now) | changed
+        })
     }
 }
 
 /// Whose row it is; fails if the file is not (or no more) what it was.
-fn owner(mapping: Mapping, row: usize) -> io::Result<u64> {
+fn owner(mapping: Mapping, index: usize) -> io::Result<u64> {
     let (mut magic, mut token) = ([0; MAGIC.len()], [0; 8]);
-    mapping.read([(0, &mut magic), (HEADER_LEN + row * ROW_LEN + at::TOKEN, &mut token)])?;
+    mapping.read([(0, &mut magic), (HEADER_LEN + index * ROW_LEN + at::TOKEN, &mut token)])?;
     if magic != *MAGIC {
         return Err(io::ErrorKind::InvalidData.into());
     }

@@ -1,9 +1,9 @@
-//! The file that counters are published in, version 1. `docs/stats-file.md` has the same in prose.
+//! The file that counters are published in, version 2. `docs/stats-file.md` has the same in prose.
 //!
 //! ```text
 //! header, 64 bytes:  0  16  "ticketshim-stats"
-//!                   16   4  version, 1
-//!                   20   4  length of a row, 1536
+//!                   16   4  version, 2
+//!                   20   4  length of a row, 2560
 //!                   24   4  number of rows, 256
 //!                   28   4  counters in a row that are in use
 //! each row:          0   8  token: 0 if the row is free
@@ -13,10 +13,11 @@
 //!                   32   8  why the state file is refused, 0 if it is not
 //!                   40  16  id of the chain
 //!                   56   8  id of the system's start, 0 if unknown
-//!                   64   8  each counter, in the order of `Counter`; room for 24; 0 for gauges
-//!                  256  32  processes, 24 times: process id, when it came (seconds since the system's start), each
-//!                           gauge, in the order of `GAUGES`; 4 bytes each, room for 6 gauges
-//!                 1024  32  history, 16 times: epoch, sealed, opened, refused in it
+//!                   64   8  each counter, in the order of `Counter`; room for 48; 0 for gauges
+//!                  448  64  processes, 24 times: process id (low half) and when it came (high half, seconds since the
+//!                           system's start), 8 bytes; each gauge, in the order of `GAUGES`, 4 bytes, room for 14
+//!                 1984  32  history, 16 times: epoch, sealed, opened, refused in it
+//!                 2496  64  not used, 0
 //! ```
 //!
 //! Numbers are unsigned, in the byte order of the machine. A row belongs to a *family*: a process that loaded the
@@ -37,10 +38,10 @@ use crate::sys::{self, File, Mapping};
 /// What a stats file begins with.
 pub const MAGIC: &[u8; 16] = b"ticketshim-stats";
 /// The version that is written and read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 pub(super) const HEADER_LEN: usize = 64;
-pub(super) const ROW_LEN: usize = 1536;
+pub(super) const ROW_LEN: usize = 2560;
 pub(super) const ROWS: usize = 256;
 /// Length of a stats file in bytes.
 pub const LEN: usize = HEADER_LEN + ROWS * ROW_LEN;
@@ -55,15 +56,19 @@ pub(super) mod at {
     pub(in super::super) const CHAIN: usize = 40;
     pub(in super::super) const BOOT: usize = 56;
     pub(in super::super) const COUNTERS: usize = 64;
-    pub(in super::super) const PROCESSES: usize = 256;
-    pub(in super::super) const HISTORY: usize = 1024;
+    pub(in super::super) const PROCESSES: usize = 448;
+    pub(in super::super) const HISTORY: usize = 1984;
+    pub(in super::super) const RESERVED: usize = 2496;
 }
 
 /// Processes that a family remembers. More of them count as well; the family lives as long as one of these does.
 pub const PROCESSES: usize = 24;
-pub(super) const PROCESS_LEN: usize = 32;
+pub(super) const PROCESS_LEN: usize = 64;
 /// What precedes a process's gauges.
-const PROCESS_HEAD: usize = 8;
+pub(super) const PROCESS_HEAD: usize = 8;
+/// Places for counters in a row, and for gauges of a process: later releases have more of them.
+pub(super) const COUNTER_PLACES: usize = 48;
+pub(super) const GAUGE_PLACES: usize = 14;
 
 /// Epochs that a row remembers.
 pub const HISTORY: usize = 16;
@@ -74,10 +79,13 @@ pub(super) const GIVEN_UP: u64 = 86_400;
 /// Fewer free rows than this are few.
 const FEW: usize = ROWS / 4;
 const _: () = assert!(
-    at::COUNTERS + COUNT * 8 <= at::PROCESSES
-        && PROCESS_HEAD + GAUGES.len() * 4 <= PROCESS_LEN
+    COUNT <= COUNTER_PLACES
+        && GAUGES.len() <= GAUGE_PLACES
+        && at::COUNTERS + COUNTER_PLACES * 8 == at::PROCESSES
+        && PROCESS_HEAD + GAUGE_PLACES * 4 == PROCESS_LEN
         && at::PROCESSES + PROCESSES * PROCESS_LEN == at::HISTORY
-        && at::HISTORY + HISTORY * HISTORY_LEN == ROW_LEN
+        && at::HISTORY + HISTORY * HISTORY_LEN == at::RESERVED
+        && at::RESERVED < ROW_LEN
 );
 
 /// What a stats file says.
@@ -358,9 +366,9 @@ fn family(row: &[u8; ROW_LEN], boot: u64) -> Family {
         return family;
     }
     for process in row[at::PROCESSES..at::HISTORY].as_chunks::<PROCESS_LEN>().0 {
-        let numbers: [u32; PROCESS_LEN / 4] =
-            std::array::from_fn(|i| process[i * 4..].first_chunk().copied().map_or(0, u32::from_ne_bytes));
-        let [pid, came, gauges @ ..] = numbers;
+        let who = number(process, 0);
+        let (pid, came) = (who as u32, (who >> 32) as u32);
+        let gauges = process[PROCESS_HEAD..].as_chunks().0.iter().copied().map(u32::from_ne_bytes);
         if !is_there(pid, came) {
             continue;
         }

@@ -54,8 +54,8 @@ fn rows_are_added_up_and_gauges_are_those_of_processes_that_are_there() {
         // Two attached, one detached; in another of its processes, three attached.
         set(&mut bytes, row, at::PROCESSES, who);
         set(&mut bytes, row, at::PROCESSES + 8, 1 << 32 | 2);
-        set(&mut bytes, row, at::PROCESSES + 32, who);
-        set(&mut bytes, row, at::PROCESSES + 40, 3);
+        set(&mut bytes, row, at::PROCESSES + file::PROCESS_LEN, who);
+        set(&mut bytes, row, at::PROCESSES + file::PROCESS_LEN + 8, 3);
         for counter in 2..16 {
             set(&mut bytes, row, at::COUNTERS + counter * 8, row as u64);
         }

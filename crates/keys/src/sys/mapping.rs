@@ -37,13 +37,22 @@ impl Mapping {
 
     /// Copies `bytes` to it.
     pub(crate) fn write(self, at: usize, bytes: &[u8]) -> io::Result<()> {
-        let here = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-        let there = self.part(at, bytes.len())?;
+        self.copy(at, bytes.as_ptr(), bytes.len())
+    }
+
+    /// Copies the bytes of `value` to it, which others may change meanwhile.
+    pub(crate) fn write_from<T>(self, at: usize, value: &T) -> io::Result<()> {
+        self.copy(at, ptr::from_ref(value).cast(), size_of::<T>())
+    }
+
+    fn copy(self, at: usize, from: *const u8, len: usize) -> io::Result<()> {
+        let here = libc::iovec { iov_base: from.cast_mut().cast(), iov_len: len };
+        let there = self.part(at, len)?;
         let pid = super::process_id().cast_signed();
-        // SAFETY: `here` is valid for reads of its length. `there` lies in a mapping that is there for this alone, so
+        // SAFETY: `here` is read by the kernel alone, which fails for what cannot be read. `there` lies in a mapping that is there for this alone, so
         // nothing that Rust knows of is changed; if nothing is there, the call fails.
         let copied = retry(|| unsafe { libc::process_vm_writev(pid, &here, 1, &there, 1, 0) })?;
-        if copied == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+        if copied == len { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
     /// Copies from it. Like `write` without memory from the allocator: a child of fork(2) calls it.
