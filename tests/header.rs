@@ -1,9 +1,9 @@
-//! Holds the committed header to the source. `make header` (or `TICKETSHIM_WRITE_HEADER=1`) writes it anew.
+//! Holds the committed headers to the source. `make header` (or `TICKETSHIM_WRITE_HEADER=1`) writes it anew.
 
 use std::fmt::Write;
 use std::path::Path;
 
-use ticketshim_keys::counters::INFO;
+use ticketshim_keys::counters::{INFO, Kind};
 
 #[test]
 fn header_is_what_the_source_says() {
@@ -21,12 +21,26 @@ fn header_is_what_the_source_says() {
     builder.generate().expect("cbindgen").write(&mut header);
     let header = String::from_utf8(header).expect("UTF-8");
 
-    let committed = root.join("include/ticketshim.h");
+    is_written(&root.join("include/ticketshim.h"), &header);
+}
+
+#[test]
+fn c_tests_know_all_reasons() {
+    let reasons = INFO.iter().filter(|info| info.kind == Kind::Refusal);
+    let members: String = reasons.map(|info| format!(" \\\n    X({})", info.name)).collect();
+    let text = format!(
+        "/* refusals.h: the reasons to refuse a ticket. `make header` writes it. */\n#define TS_REFUSALS(X){members}\n"
+    );
+    is_written(&Path::new(env!("CARGO_MANIFEST_DIR")).join("c-tests/harness/refusals.h"), &text);
+}
+
+/// Holds a committed file to what it should be, or writes it.
+fn is_written(path: &Path, text: &str) {
     if std::env::var_os("TICKETSHIM_WRITE_HEADER").is_some() {
-        std::fs::write(&committed, &header).expect("include/ticketshim.h");
+        std::fs::write(path, text).expect("written");
     }
-    let found = std::fs::read_to_string(&committed).unwrap_or_default();
-    assert!(found == header, "include/ticketshim.h is not what src/exports says. Repair: make header");
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(found == text, "{} is not what the source says. Repair: make header", path.display());
 }
 
 /// The structure of counters as cbindgen reads it.
