@@ -2,18 +2,25 @@
 //!
 //! - Decides once which OpenSSL this build is for ([`Libssl`]) and tells the code: `cfg(mechanism = "…")` for what can
 //!   be called, and as environment the soname and the symbol versions.
-//! - Writes the linker's version script: one empty node for each symbol version that `src/exports` puts its functions
-//!   into (the assignment itself is made there, by `.symver`).
+//! - Writes the linker's version script: a node for each symbol version that `src/exports` puts its functions into, and
+//!   all else hidden. Any linker takes it: what stands in its way is taken out by a step of ours ([`linker`]), and a
+//!   library of a few functions is linked and looked at before ours is compiled.
 //! - Sets the soname.
-//!
-//! The linker must be LLD (GNU ld refuses `.symver` on a symbol that a version script hides); rustc's own default is,
-//! on x86-64 Linux. `make check-elf` looks at what came out, because a wrong linker can fail silently.
+
+#[path = "build/elf.rs"]
+mod elf;
+#[path = "build/linker.rs"]
+mod linker;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::{env, fs};
 
 /// Kept in step with the soname by `make check-elf`; changes only when an exported function changes incompatibly.
 const SONAME: &str = "libticketshim.so.0";
+
+/// The version of what is ours alone.
+const OWN_NODE: &str = "TICKETSHIM_0";
 
 /// A libssl as programs are linked to it, and what it lets us do. The one list of versions in this library.
 struct Libssl {
@@ -49,8 +56,30 @@ const OPENSSL_4: Libssl = Libssl {
     store_objects: "get1",
 };
 
-fn main() {
+impl Libssl {
+    /// The nodes, with what belongs into them. The names matter to GNU ld only: it hides what is hidden by any node, even
+    /// if `.symver` says where it belongs.
+    fn version_script(&self) -> String {
+        let tickets =
+            "SSL_CTX_set_session_ticket_cb; SSL_SESSION_set1_ticket_appdata; SSL_SESSION_get0_ticket_appdata;";
+        let mut script = format!("{OWN_NODE} {{ global: ticketshim_*; local: *; }};\n");
+        if self.tickets_node != self.node {
+            script += &format!("{} {{ global: {tickets} }};\n", self.tickets_node);
+        }
+        script + &format!("{} {{ global: SSL_*; }};\n", self.node)
+    }
+}
+
+fn main() -> ExitCode {
+    linker::step().unwrap_or_else(|| {
+        build_script();
+        ExitCode::SUCCESS
+    })
+}
+
+fn build_script() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     println!("cargo::rustc-check-cfg=cfg(mechanism, values(\"legacy\", \"provider\"))");
     println!("cargo::rustc-check-cfg=cfg(store_objects, values(\"get0\", \"get1\"))");
     // Never set when compiling: cbindgen turns it into "unless <openssl/ssl.h> has said so already".
@@ -67,22 +96,42 @@ fn main() {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_else(|| refuse("cargo gave no OUT_DIR")));
     let script = out.join("symbol-versions.map");
-    let mut nodes = vec!["TICKETSHIM_0", libssl.node, libssl.tickets_node];
-    nodes.dedup();
-    let text: String = nodes.iter().map(|node| format!("{node} {{ }};\n")).collect();
-    if let Err(error) = fs::write(&script, text) {
+    if let Err(error) = fs::write(&script, libssl.version_script()) {
         refuse(&format!("{} could not be written: {error}", script.display()));
     }
-    for argument in [
+    let target = env::var("TARGET").unwrap_or_default();
+    let step = out.join("linker");
+    if let Err(error) = linker::place(&step, &target) {
+        refuse(&format!("{} could not be made: {error}", step.display()));
+    }
+    let arguments = [
+        format!("-B{}", step.display()),
         format!("-Wl,-soname,{SONAME}"),
         format!("-Wl,--version-script={}", script.display()),
-        // rustc's own script names our functions without their versions, which by then are no symbols any more.
+        // Where rustc's own script is still there (see `linker`): it names our functions without their versions, which by
+        // then are no symbols any more.
         "-Wl,--undefined-version".to_owned(),
         // Callbacks of this library stay in libssl's hands for as long as the process lives.
         "-Wl,-z,nodelete".to_owned(),
         "-Wl,-z,relro,-z,now".to_owned(),
-    ] {
+    ];
+    for argument in &arguments {
         println!("cargo::rustc-cdylib-link-arg={argument}");
+    }
+    let upper = target.to_uppercase().replace('-', "_");
+    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    for variable in ["LINKER", "RUSTFLAGS"] {
+        println!("cargo::rerun-if-env-changed=CARGO_TARGET_{upper}_{variable}");
+    }
+    let versions = [
+        ("ticketshim_version", OWN_NODE),
+        ("SSL_CTX_new", libssl.node),
+        ("SSL_CTX_set_session_ticket_cb", libssl.tickets_node),
+    ];
+    if let Err(why) = linker::probe(&out, &versions, &arguments) {
+        refuse(&why);
     }
 }
 
@@ -90,7 +139,7 @@ fn main() {
 fn openssl() -> Libssl {
     // These variables come from the build script of openssl-sys, which has looked at the headers.
     let other = |name: &str| {
-        refuse(&format!(
+        refuse_openssl(&format!(
             "it found {name}, which has neither SSL_CTX_set_session_ticket_cb nor SSL_SESSION_set1_ticket_appdata and \
              SSL_SESSION_get0_ticket_appdata; it needs OpenSSL 1.1.1 or newer"
         ))
@@ -106,21 +155,25 @@ fn openssl() -> Libssl {
     }
     let number = env::var("DEP_OPENSSL_VERSION_NUMBER").unwrap_or_default();
     match u64::from_str_radix(&number, 16) {
-        Ok(0x5000_0000..) => refuse(&format!(
+        Ok(0x5000_0000..) => refuse_openssl(&format!(
             "it found OpenSSL 0x{number}, whose symbol versions this release of ticketshim does not know; it needs \
              OpenSSL 1.1.1, 3 or 4"
         )),
         Ok(0x4000_0000..) => OPENSSL_4,
         Ok(0x3000_0000..) => OPENSSL_3,
         Ok(0x1010_1000..) => OPENSSL_1_1_1,
-        Ok(_) => refuse(&format!(
+        Ok(_) => refuse_openssl(&format!(
             "it found OpenSSL 0x{number}, which has no SSL_CTX_set_session_ticket_cb; that came with 1.1.1 (0x10101000)"
         )),
-        Err(_) => refuse("openssl-sys did not say which OpenSSL it found"),
+        Err(_) => refuse_openssl("openssl-sys did not say which OpenSSL it found"),
     }
 }
 
+fn refuse_openssl(why: &str) -> ! {
+    refuse(&format!("{why}. OPENSSL_DIR selects another OpenSSL."))
+}
+
 fn refuse(why: &str) -> ! {
-    println!("cargo::error=ticketshim cannot be built here: {why}. OPENSSL_DIR selects another OpenSSL.");
+    println!("cargo::error=ticketshim cannot be built here: {why}");
     std::process::exit(1)
 }
