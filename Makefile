@@ -29,7 +29,7 @@ demo: deps build ## see it work: stunnel and openssl s_server, with and without 
 	@scripts/demo
 
 .PHONY: check
-check: deps build lint check-core check-c check-sharing check-binding check-hostile-fast check-valgrind check-instructions check-versions-fast check-install check-docs deb ## everything that must hold (about ten minutes)
+check: deps build lint check-core check-c check-linkers check-sharing check-binding check-hostile-fast check-valgrind check-instructions check-versions-fast check-install check-docs deb ## everything that must hold (about ten minutes)
 
 .PHONY: check-fast
 check-fast: deps build check-core check-c ## the core's tests and the C suite (about two minutes)
@@ -51,6 +51,11 @@ check-core: build ## the Rust tests: core, keys, command, and that the header is
 .PHONY: check-c
 check-c: build fault-build ## C programs with and without the shim, the header, the ELF file
 	$(PROVE) c-tests/elf/check c-tests/header-check c-tests/run
+
+.PHONY: check-linkers
+check-linkers: ## GNU ld, gold, LLD and clang all make the right library; what could not is refused (a minute)
+	@scripts/install binutils lld clang
+	$(PROVE) c-tests/elf/linkers
 
 .PHONY: check-sharing
 check-sharing: build ## keys shared by real processes: workers, restarts, hosts, re-seeds, core dumps, load

@@ -142,7 +142,7 @@ pub fn probe(out: &Path, versions: &[(&str, &str)], arguments: &[String]) -> Res
     match done.status.success() {
         true => elf::check(&library),
         false if said.contains("linking with") || said.contains("linker `") => Err(format!(
-            "the linker does not link it (README: \"What it needs\"); it said: {}",
+            "the linker does not link it (README.md: \"What it needs\"); it said: {}",
             said.trim().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
         )),
         false => Ok(()),

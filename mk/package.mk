@@ -31,3 +31,11 @@ rpm: build ## RPM packages, in target/rpm, for the libssl.so.3 that they were bu
 .PHONY: check-rpm
 check-rpm: rpm ## unpack the RPM packages and use what is in them
 	$(PROVE) packaging/check-rpm
+
+PLATFORM ?= debian11 debian12 debian13 arm64
+
+# Needs the network (Debian's archive, crates.io), and root or user namespaces. Not in `make check`: it takes long.
+.PHONY: check-platforms
+check-platforms: ## build on clean Debian 11, 12, 13 and arm64 (under qemu), and use it there (PLATFORM=debian13 for one; half an hour)
+	@scripts/install mmdebstrap uidmap qemu-user-static
+	$(PROVE) packaging/check-platforms :: $(PLATFORM)
