@@ -3,19 +3,11 @@
 CARGO ?= cargo
 LIB   := target/release/libticketshim.so
 PROVE := prove --exec ''
-# Debian's names. clang is the second compiler that the header must satisfy.
-PACKAGES := build-essential libssl-dev openssl pkg-config clang valgrind gdb systemd binutils perl stunnel4 \
-            nginx apache2 python3 python3-prometheus-client procps man-db shellcheck
-
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-
-.PHONY: deps
-deps: ## install what building and testing need (Debian; as root, or with sudo)
-	@scripts/install $(PACKAGES)
+	@sed -e ':more' -e '/\\$$/{N;s/\\\n//;b more' -e '}' $(MAKEFILE_LIST) | awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: ## the library: target/release/libticketshim.so, the command, and its manual pages
@@ -25,17 +17,30 @@ build: ## the library: target/release/libticketshim.so, the command, and its man
 	@scripts/man-pages target/release/ticketshim target/man
 
 .PHONY: demo
-demo: deps build ## see it work: stunnel and openssl s_server, with and without the shim
+demo: need-demo build ## see it work: stunnel and openssl s_server, with and without the shim
 	@scripts/demo
 
 .PHONY: check
-check: deps build lint check-core check-c check-linkers check-sharing check-binding check-hostile-fast check-valgrind check-instructions check-versions-fast check-install check-docs deb ## everything that must hold (about ten minutes)
+check: deps build lint \
+  check-core \
+  check-c \
+  check-linkers \
+  check-sharing \
+  check-binding \
+  check-hostile-fast \
+  check-valgrind \
+  check-instructions \
+  check-versions-fast \
+  check-install \
+  check-docs \
+  check-targets \
+  deb ## everything that must hold; installs what it needs first (ten to fifteen minutes)
 
 .PHONY: check-fast
-check-fast: deps build check-core check-c ## the core's tests and the C suite (about two minutes)
+check-fast: need-fast build check-core check-c ## the core's tests and the C suite (about two minutes)
 
 .PHONY: lint
-lint: ## formatting, clippy, rustdoc and shellcheck without a warning; also of benches/core and fuzz
+lint: need-lint ## formatting, clippy, rustdoc and shellcheck without a warning; also of benches/core and fuzz
 	$(CARGO) fmt --all --check
 	scripts/lint-shell
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -45,28 +50,40 @@ lint: ## formatting, clippy, rustdoc and shellcheck without a warning; also of b
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: check-core
-check-core: build ## the Rust tests: core, keys, command, and that the header is what the source says
+check-core: need-core build ## the Rust tests: core, keys, command, and that the header is what the source says
 	$(CARGO) test --locked --workspace
 
 .PHONY: check-c
-check-c: build fault-build ## C programs with and without the shim, the header, the ELF file
+check-c: need-c build fault-build ## C programs with and without the shim, the header, the ELF file
 	$(PROVE) c-tests/elf/check c-tests/header-check c-tests/run
 
 .PHONY: check-linkers
-check-linkers: ## GNU ld, gold, LLD and clang all make the right library; what could not is refused (a minute)
-	@scripts/install binutils lld clang
+check-linkers: need-linkers ## GNU ld, gold, LLD and clang all make the right library; what could not is refused (a minute)
 	$(PROVE) c-tests/elf/linkers
 
 .PHONY: check-sharing
-check-sharing: build ## keys shared by real processes: workers, restarts, hosts, re-seeds, core dumps, load
+check-sharing: need-sharing build ## keys shared by real processes: workers, restarts, hosts, re-seeds, core dumps, load
 	prove -j2 --exec '' c-tests/sharing/*.t
 
 .PHONY: check-valgrind
-check-valgrind: build fault-build ## the C suite under valgrind: no leak, no invalid access
+check-valgrind: need-valgrind build fault-build ## the C suite under valgrind: no leak, no invalid access
 	$(PROVE) c-tests/run :: --valgrind
 
+.PHONY: check-cli
+check-cli: need-cli ## the command's tests alone, with builds that are not optimised (TEST=… for some of them; seconds)
+	$(CARGO) build --quiet --locked
+	TICKETSHIM_LIB=$(CURDIR)/target/debug/libticketshim.so $(CARGO) test --locked -p ticketshim-cli $(TEST)
+
+.PHONY: check-one
+check-one: need-build ## one test: TEST=… is a name of `c-tests/run --list`, a script, or a part of a Rust test's name (seconds)
+	@scripts/check-one $(TEST)
+
+.PHONY: check-targets
+check-targets: ## that no target but deps installs anything, and each says what is missing
+	$(PROVE) scripts/check-targets
+
 .PHONY: check-docs
-check-docs: ## that the documents say what is so
+check-docs: need-docs ## that the documents say what is so
 	scripts/check-docs
 
 .PHONY: readme-tables

@@ -32,13 +32,12 @@ bench-instructions: build $(BENCH)/handshake $(BENCH)/steps ## instructions for 
 	benches/steps/run
 
 # The header that this is built with comes with valgrind.
-$(BENCH)/handshake-callgrind: $(BENCH)/handshake
-	@scripts/install valgrind
+$(BENCH)/handshake-callgrind: $(BENCH)/handshake | need-instructions
 	@$(BENCH_CC) -DBENCH_CALLGRIND -o $@ $(BENCH_SOURCES) $(BENCH_LIBS)
 
 .PHONY: check-instructions
 ifeq ($(shell uname -m),x86_64)
-check-instructions: build $(BENCH)/handshake-callgrind ## instructions for each ticket, under valgrind, against limits (ten seconds)
+check-instructions: need-instructions build $(BENCH)/handshake-callgrind ## instructions for each ticket, under valgrind, against limits (ten seconds)
 	benches/guard
 else
 check-instructions:

@@ -66,9 +66,5 @@ uninstall: ## remove what `make install` with the same PREFIX and DESTDIR has in
 	-rmdir $(DESTDIR)$(DOCDIR)/docs/vectors $(DESTDIR)$(DOCDIR)/docs $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
 .PHONY: check-install
-check-install: build ## install, move the tree, and use it: a C program, the command, manual pages, completions, units
-	@scripts/install $(INSTALL_PACKAGES)
+check-install: need-install build ## install, move the tree, and use it: a C program, the command, manual pages, completions, units
 	$(PROVE) scripts/check-install
-
-# What checks the manual pages, completions and units.
-INSTALL_PACKAGES := pkg-config man-db mandoc bash-completion zsh fish systemd

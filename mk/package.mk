@@ -3,8 +3,7 @@
 DEB := target/deb
 
 .PHONY: deb
-deb: build ## Debian packages, in target/deb: the library, its development files, the command (lintian without an error)
-	@scripts/install debhelper lintian
+deb: need-packages build ## Debian packages, in target/deb: the library, its development files, the command (lintian without an error)
 	rm -rf $(DEB)
 	mkdir -p $(DEB)/tree
 	cp -r packaging/debian $(DEB)/tree/debian
@@ -14,28 +13,25 @@ deb: build ## Debian packages, in target/deb: the library, its development files
 
 # Needs the network (Debian's archive), and root or user namespaces.
 .PHONY: check-deb
-check-deb: deb ## install the packages on a clean Debian 12 and use them there: servers resume after a restart (two minutes)
-	@scripts/install mmdebstrap uidmap
+check-deb: need-deb deb ## install the packages on a clean Debian 12 and use them there: servers resume after a restart (two minutes)
 	$(PROVE) packaging/check-deb
 
 RPM := $(CURDIR)/target/rpm
 
 .PHONY: rpm
-rpm: build ## RPM packages, in target/rpm, for the libssl.so.3 that they were built on
-	@scripts/install rpm
+rpm: need-rpm build ## RPM packages, in target/rpm, for the libssl.so.3 that they were built on
 	rm -rf $(RPM)
 	MAKEFLAGS= rpmbuild -bb --quiet --define '_topdir $(RPM)' --define 'ticketshim_version $(VERSION)' \
 	    --define 'ticketshim_tree $(CURDIR)' --define '_libdir /usr/lib64' packaging/ticketshim.spec
 	mv $(RPM)/RPMS/*/*.rpm $(RPM)
 
 .PHONY: check-rpm
-check-rpm: rpm ## unpack the RPM packages and use what is in them
+check-rpm: need-rpm rpm ## unpack the RPM packages and use what is in them
 	$(PROVE) packaging/check-rpm
 
 PLATFORM ?= debian11 debian12 debian13 arm64
 
 # Needs the network (Debian's archive, crates.io), and root or user namespaces. Not in `make check`: it takes long.
 .PHONY: check-platforms
-check-platforms: ## build on clean Debian 11, 12, 13 and arm64 (under qemu), and use it there (PLATFORM=debian13 for one; half an hour)
-	@scripts/install mmdebstrap uidmap qemu-user-static
+check-platforms: need-platforms ## build on clean Debian 11, 12, 13 and arm64 (under qemu), and use it there (PLATFORM=debian13 for one; half an hour)
 	$(PROVE) packaging/check-platforms :: $(PLATFORM)

@@ -1,11 +1,11 @@
 # Every OpenSSL that carries the API: versions/ and docs/openssl-versions.md.
 
 .PHONY: check-versions
-check-versions: deps ## all suites on OpenSSL 1.1.1, 3.0, 3.5, 4.0 and the system's; writes the matrix in docs/ (long)
+check-versions: need-versions ## all suites on OpenSSL 1.1.1, 3.0, 3.5, 4.0 and the system's; writes the matrix in docs/ (long)
 	versions/check --write
 
 .PHONY: check-versions-fast
-check-versions-fast: build ## OpenSSL 1.1.1 alone and beside the system's, and that the matrix is about the right versions
+check-versions-fast: need-versions build ## OpenSSL 1.1.1 alone and beside the system's, and that the matrix is about the right versions
 	versions/check --current
 	versions/check --fast
 

@@ -1,0 +1,51 @@
+# What each target needs, by Debian's names, and nothing else installs anything: `make deps` all that `make check` needs,
+# `make deps-NAME` what check-NAME needs. A target depends on need-NAME, which says what is missing in one line.
+
+PACKAGES_build        := build-essential libssl-dev pkg-config binutils
+PACKAGES_lint         := $(PACKAGES_build) git shellcheck
+PACKAGES_core         := $(PACKAGES_build) openssl gdb procps util-linux python3 python3-prometheus-client
+PACKAGES_cli          := $(PACKAGES_core)
+# clang is the second compiler that the header must satisfy.
+PACKAGES_c            := $(PACKAGES_build) openssl clang perl
+PACKAGES_fast         := $(PACKAGES_core) $(PACKAGES_c)
+PACKAGES_linkers      := $(PACKAGES_build) lld clang
+PACKAGES_sharing      := $(PACKAGES_build) openssl gdb perl procps python3 nginx systemd util-linux
+PACKAGES_binding      := $(PACKAGES_build) openssl perl nginx apache2
+PACKAGES_valgrind     := $(PACKAGES_build) openssl perl valgrind
+PACKAGES_instructions := $(PACKAGES_build) python3 valgrind
+PACKAGES_hostile      := $(PACKAGES_build) openssl perl python3 gdb nginx procps util-linux
+PACKAGES_endurance    := $(PACKAGES_hostile)
+PACKAGES_versions     := $(PACKAGES_build) openssl perl
+PACKAGES_install      := pkg-config man-db mandoc bash-completion zsh fish systemd
+PACKAGES_docs         := git
+PACKAGES_packages     := debhelper lintian
+PACKAGES_rpm          := rpm
+PACKAGES_deb          := $(PACKAGES_packages) mmdebstrap uidmap
+PACKAGES_platforms    := mmdebstrap uidmap qemu-user-static
+PACKAGES_demo         := $(PACKAGES_build) openssl perl stunnel4
+PACKAGES_fuzz         := $(PACKAGES_build)
+# Of the compiler's own LLVM: a runtime and a profile are of one version.
+LLVM                   = $(shell rustc -vV 2> /dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+# rustup's component llvm-tools, if it is there.
+LLVM_TOOLS             = $(shell rustc --print target-libdir 2> /dev/null)/../bin
+PACKAGES_sanitizers    = $(PACKAGES_hostile) valgrind clang-$(LLVM) libclang-rt-$(LLVM)-dev
+PACKAGES_coverage      = $(PACKAGES_build) $(if $(wildcard $(LLVM_TOOLS)/llvm-cov),,llvm-$(LLVM))
+# proftpd-core and vsftpd cannot be installed together.
+PACKAGES_servers      := nginx apache2 haproxy stunnel4 lighttpd lighttpd-mod-openssl hitch mosquitto redis-server \
+                         postgresql postfix proftpd-core proftpd-mod-crypto uvicorn \
+                         openssl curl gnutls-bin golang-go python3 util-linux
+
+# The parts of `make check`.
+CHECKED := build lint core c linkers sharing binding valgrind instructions hostile versions install docs packages
+
+.PHONY: deps
+deps: ## install what `make check` needs (Debian; as root, or with sudo); deps-NAME: what check-NAME needs
+	@scripts/install $(sort $(foreach part,$(CHECKED),$(PACKAGES_$(part))))
+
+deps-%:
+	@test -n "$(PACKAGES_$*)" || { echo "make: no target deps-$*: mk/deps.mk has no such list" >&2; exit 2; }
+	@scripts/install $(PACKAGES_$*)
+
+# An OpenSSL of one's own is not the system's package.
+need-%: $(if $(filter check,$(MAKECMDGOALS)),deps)
+	@scripts/install --missing $* $(filter-out $(if $(OPENSSL_DIR),libssl-dev openssl),$(PACKAGES_$*))
