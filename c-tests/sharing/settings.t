@@ -129,6 +129,15 @@ server empty TICKETSHIM_LOG= TICKETSHIM_MODE= TICKETSHIM_STATE= TICKETSHIM_ROTAT
 get "$port" empty
 is "$(cat "$work/empty.err")" "" "an empty variable is the default"
 
+# ---- names ---------------------------------------------------------------------------------------
+
+server misspelt TICKETSHIM_STATES=/nowhere TICKETSHIM_PORT=tcp://10.0.0.1:443 -- timeout=300
+get "$port" misspelt
+is "$(cat "$work/misspelt.err")" "ticketshim: TICKETSHIM_STATES is no setting and has no effect: is TICKETSHIM_STATE meant?" \
+    "a misspelt name is one line, and names of others are none"
+TICKETSHIM_STATES=/nowhere LD_PRELOAD=$lib sh -c true 2>"$work/shell.err"
+is "$(cat "$work/shell.err")" "" "… and none where there is no server"
+
 # ---- the file ----------------------------------------------------------------------------------------
 
 # A root directory with nothing but the server, its libraries, and an /etc of ours.
@@ -180,6 +189,10 @@ if "${enter[@]}" "$jail" /bin/server 2>"$work/null"; [ $? -eq 2 ]; then
     get "$port" broken
     is "$(counter "$port" sealed)" 3 "a file that is no TOML: as if there was none"
     is "$(log_of broken '/etc/ticketshim.toml, line 1')" 1 "… and one line says where"
+    printf 'state = "/state/keys"\nmode = "off\nlog = "warn"\n' >"$toml"
+    jailed line -- timeout=300
+    is "$(fate "$port" file), $(counter "$port" opened)" "$both, 2" "a file with a broken line: the others count"
+    is "$(log_of line '/etc/ticketshim.toml, line 2')" 1 "… and one line says which does not"
     echo 'mode = "off"' >"$toml" && chmod 666 "$toml"
     jailed open -- timeout=300
     get "$port" open

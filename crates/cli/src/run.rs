@@ -22,6 +22,7 @@ use crate::args;
 use crate::exit::Exit;
 use crate::library;
 use crate::program;
+use crate::state::about;
 use crate::text::complain;
 
 /// Runs the command; comes back only if that cannot be.
@@ -46,13 +47,20 @@ fn try_run(args: &args::Run) -> Result<Infallible, (Exit, String)> {
     let wanted = variables(&args.settings).map_err(with(Exit::OURSELVES))?;
     let settings = settings::Settings::read(|name| lookup(&wanted, name), None);
     if let Some(complaint) = settings.complaints.first() {
-        return Err((Exit::OURSELVES, complaint.clone()));
+        return Err((Exit::OURSELVES, in_options(&complaint.problem, &wanted)));
     }
+    // What this one call asks for makes sense. The file is for all servers: what is wrong in there stops none of them.
+    let (asked, settings) = (settings, settings::Settings::with_file(|name| lookup(&wanted, name)));
+    let names = env::vars_os().filter_map(|(name, _)| settings::misspelt(name.as_bytes()));
+    settings.complaints.iter().chain(&names.collect::<Vec<_>>()).for_each(complain);
+    let from = |asked: &Option<PathBuf>| if asked.is_some() { "" } else { NAMED_BY_FILE };
     if let Some(file) = &settings.state {
-        prepare_state(file, &settings).map_err(with(Exit::STATE))?;
+        let say = |why: String| (Exit::STATE, format!("{why}{}", from(&asked.state)));
+        prepare_state(file, &settings).map_err(say)?;
     }
     if let Some(file) = &settings.stats {
-        prepare_stats(file).map_err(with(Exit::OURSELVES))?;
+        let say = |why: String| (Exit::OURSELVES, format!("{why}{}", from(&asked.stats)));
+        prepare_stats(file).map_err(say)?;
     }
     let preload = preload(library.elf.path.as_os_str(), env::var_os("LD_PRELOAD"));
     let environment =
@@ -61,6 +69,19 @@ fn try_run(args: &args::Run) -> Result<Infallible, (Exit, String)> {
     let environment = environment.chain([("LD_PRELOAD".into(), preload)]);
     let why = execute(&command.path, &args.command, environment.collect());
     Err((if why.1 { Exit::NOT_FOUND } else { Exit::NOT_EXECUTABLE }, why.0))
+}
+
+/// Says of a path that it was not named in this call.
+const NAMED_BY_FILE: &str = " (/etc/ticketshim.toml names it)";
+
+/// A complaint about a variable that came of an option, in words of that option.
+fn in_options(problem: &str, wanted: &[(String, OsString)]) -> String {
+    let option = wanted.iter().find_map(|(name, _)| {
+        let rest = problem.strip_prefix(name.as_str())?.strip_prefix('=')?;
+        let option = name.strip_prefix("TICKETSHIM_")?.to_lowercase().replace('_', "-");
+        Some(format!("--{option} {rest}"))
+    });
+    option.unwrap_or_else(|| problem.to_owned())
 }
 
 /// What was asked for, as the variables that the library reads.
@@ -98,7 +119,7 @@ fn lookup(wanted: &[(String, OsString)], name: &str) -> Option<OsString> {
 
 /// Makes the state file if it is missing, and refuses what the library would refuse: here somebody is watching.
 fn prepare_state(file: &Path, settings: &settings::Settings) -> Result<(), String> {
-    let say = |refusal: Refusal| format!("state file refused: {}", refusal.text(file));
+    let say = |refusal: Refusal| format!("state file refused: {}", about(file, refusal).text(file));
     match state::read(file) {
         Ok(_) => return Ok(()),
         Err(Refusal::Missing) => {}

@@ -16,6 +16,9 @@
 //!
 //! An empty variable stands for the default, whatever the file says.
 
+mod file;
+mod names;
+
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -24,15 +27,17 @@ use std::path::{Path, PathBuf};
 use ticketshim_core::ratchet::EpochLength;
 use ticketshim_core::ring::{MAX_ACCEPT, Schedule};
 
+use crate::log;
 pub use crate::log::Level;
-use crate::{log, sys};
+pub use names::misspelt;
 
 /// Where settings are looked for that the environment does not have.
 pub const FILE: &str = "/etc/ticketshim.toml";
 /// The longest that a renewed ticket may lead back to one full handshake, in seconds: RFC 8446 section 4.6.1.
 pub const MAX_AGE_CAP: u64 = 7 * 86_400;
-/// A file of settings longer than this is not one.
-const MAX_FILE: usize = 64 * 1024;
+/// What the library does instead of what was asked for.
+const DEFAULT: &str = "the default is used";
+const FILE_NOT_USED: &str = "it is not used";
 
 /// Whether contexts are taken over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -82,7 +87,23 @@ pub struct Settings {
     /// Whether anybody asked for `rotate` or `accept`: a state file that says otherwise is then worth a line.
     pub asks_for_times: bool,
     /// A line for each thing that made no sense: see [`Settings::report`].
-    pub complaints: Vec<String>,
+    pub complaints: Vec<Complaint>,
+}
+
+/// Something that was asked for and made no sense.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Complaint {
+    /// What is wrong with it.
+    pub problem: String,
+    /// What the library does about it. A command that stops instead does not say so.
+    pub instead: &'static str,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)?;
+        if self.instead.is_empty() { Ok(()) } else { write!(f, "; {}", self.instead) }
+    }
 }
 
 impl Default for Settings {
@@ -109,22 +130,28 @@ impl Settings {
     /// A program that runs with more rights than its caller (set-user-ID, file capabilities) is not told by its
     /// caller's environment which keys to use: there, only the file counts, as with `secure_getenv`.
     pub fn load() -> Self {
-        let settings = match read_file(Path::new(FILE)) {
-            Ok(text) => Self::read(environment, text.as_deref()),
-            Err(trouble) => {
-                let mut settings = Self::read(environment, None);
-                settings.complaints.insert(0, trouble);
-                settings
-            }
-        };
+        let mut settings = Self::with_file(environment);
+        names::each(|name| settings.complaints.extend(misspelt(name)));
         log::set_up(settings.log);
         settings
+    }
+
+    /// The settings of a process with that environment, on this machine.
+    pub fn with_file(environment: impl Fn(&str) -> Option<OsString>) -> Self {
+        match file::read(Path::new(FILE)) {
+            Ok(text) => Self::read(environment, text.as_deref()),
+            Err(problem) => {
+                let mut settings = Self::read(environment, None);
+                settings.complaints.insert(0, Complaint { problem, instead: FILE_NOT_USED });
+                settings
+            }
+        }
     }
 
     /// What follows from an environment and the text of a file.
     pub fn read(environment: impl Fn(&str) -> Option<OsString>, file: Option<&str>) -> Self {
         let mut settings = Self::default();
-        let file = file.map(|text| parse_file(text, &mut settings.complaints)).unwrap_or_default();
+        let file = file.map(|text| file::parse(text, &mut settings.complaints)).unwrap_or_default();
         let mut wants_accept = false;
         for key in KEYS {
             let variable = format!("TICKETSHIM_{}", key.name.to_uppercase());
@@ -141,8 +168,8 @@ impl Settings {
             wants_accept |= key.name == "accept";
             settings.asks_for_times |= matches!(key.name, "accept" | "rotate");
             if (key.set)(&mut settings, &value).is_none() {
-                let line = format!("{from}={} is not {}; the default is used", value.display(), key.takes);
-                settings.complaints.push(line);
+                let problem = format!("{from}={} is not {}", value.display(), key.takes);
+                settings.complaints.push(Complaint { problem, instead: DEFAULT });
             }
         }
         settings.clip(wants_accept);
@@ -173,8 +200,8 @@ impl Settings {
             if wants_accept {
                 let rotate = Duration(self.rotate.seconds());
                 let (asked, possible) = (Duration(asked), Duration(possible));
-                let line = format!("with keys that change every {rotate}, tickets open for {possible}, not {asked}");
-                self.complaints.push(line);
+                let problem = format!("with keys that change every {rotate}, tickets open for {possible}, not {asked}");
+                self.complaints.push(Complaint { problem, instead: "" });
             }
         }
     }
@@ -313,52 +340,6 @@ fn environment(name: &str) -> Option<OsString> {
     Some(OsStr::from_bytes(value.to_bytes()).to_os_string())
 }
 
-/// The text of the file of settings, `None` if there is none (or none that we may read), or why it is not used.
-fn read_file(path: &Path) -> Result<Option<String>, String> {
-    let name = path.display();
-    let Ok(file) = sys::as_a_guest(|| sys::File::open(path)) else { return Ok(None) };
-    let Some(stat) = file.stat() else { return Ok(None) };
-    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
-        return Err(format!("{name} is not a file; it is not used"));
-    }
-    if stat.st_mode & libc::S_IWOTH != 0 {
-        return Err(format!("{name} can be written by anybody; it is not used (chmod o-w {name})"));
-    }
-    let mut bytes = vec![0; MAX_FILE + 1];
-    let len = sys::as_a_guest(|| file.read(&mut bytes)).map_err(|error| format!("{name}: {error}; it is not used"))?;
-    if len > MAX_FILE {
-        return Err(format!("{name} is longer than {MAX_FILE} bytes; it is not used"));
-    }
-    bytes.truncate(len);
-    let text = String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8 text; it is not used"))?;
-    Ok(Some(text))
-}
-
-fn parse_file(text: &str, complaints: &mut Vec<String>) -> Vec<(String, String)> {
-    let parsed = match toml_span::parse(text) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            let line = error.line_info.map_or(0, |(line, _)| line + 1);
-            complaints.push(format!("{FILE}, line {line}: {error}; it is not used"));
-            return Vec::new();
-        }
-    };
-    let mut found = Vec::new();
-    for (key, value) in parsed.as_table().into_iter().flatten() {
-        let name = key.name.as_ref();
-        if !KEYS.iter().any(|known| known.name == name) {
-            complaints.push(format!("{FILE}: there is no setting {name}; it is not used"));
-        } else if let Some(value) = value.as_str() {
-            found.push((name.to_owned(), value.to_owned()));
-        } else if let Some(seconds) = value.as_integer() {
-            found.push((name.to_owned(), seconds.to_string()));
-        } else {
-            complaints.push(format!("{FILE}: {name} must be a string or a number; the default is used"));
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,7 +349,7 @@ mod tests {
         let lookup = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
         let mut settings = Settings::read(lookup, file);
         let complaints = std::mem::take(&mut settings.complaints);
-        (settings, complaints)
+        (settings, complaints.iter().map(Complaint::to_string).collect())
     }
 
     #[test]
@@ -465,12 +446,5 @@ mod tests {
             assert_eq!(Duration(seconds).to_string(), text);
             assert_eq!(Duration::parse(text), Some(Duration(seconds)));
         }
-    }
-
-    #[test]
-    fn a_file_that_is_not_one_is_said() {
-        assert_eq!(read_file(Path::new("/nonexistent/ticketshim.toml")), Ok(None));
-        assert!(read_file(Path::new("/")).unwrap_err().contains("not a file"));
-        assert!(read_file(Path::new("/dev/zero")).unwrap_err().contains("not a file"));
     }
 }

@@ -183,15 +183,32 @@ impl From<std::io::Error> for Trouble {
 /// # Errors
 /// Why it cannot be read, or is none.
 pub fn read(path: &Path) -> Result<Published, Trouble> {
+    read_rows(path, None)
+}
+
+/// The same of those families only that `wanted` says yes to: several servers may publish in one file.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_of(path: &Path, wanted: impl Fn(&Family) -> bool) -> Result<Published, Trouble> {
+    read_rows(path, Some(&wanted))
+}
+
+fn read_rows(path: &Path, wanted: Option<&dyn Fn(&Family) -> bool>) -> Result<Published, Trouble> {
     let mut bytes = vec![0; LEN + 1];
     let len = sys::as_a_guest(|| File::open(path)?.read(&mut bytes))?;
     bytes.truncate(len);
     check(&bytes)?;
     let rows = bytes[HEADER_LEN..].as_chunks::<ROW_LEN>().0;
-    let mut found = Published { counters: counters(&rows[0]), families: Vec::new(), history: Vec::new() };
+    // What rows counted that were given up is nobody's any more.
+    let sums = if wanted.is_none() { counters(&rows[0]) } else { [0; COUNT] };
+    let mut found = Published { counters: sums, families: Vec::new(), history: Vec::new() };
     let boot = sys::as_a_guest(sys::boot_id);
     for row in rows[1..].iter().filter(|row| number(*row, at::TOKEN) != 0) {
         let family = family(row, boot);
+        if !wanted.is_none_or(|wanted| wanted(&family)) {
+            continue;
+        }
         add_all(&mut found.counters, &family.counters);
         for index in 0..HISTORY {
             add_up(&mut found.history, in_epoch(row, index));
