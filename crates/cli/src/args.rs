@@ -3,11 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::manual::after_help;
 
 /// Session tickets done right, in front of any program's own OpenSSL.
 #[derive(Parser, Debug)]
 #[command(name = "ticketshim", version, max_term_width = 100, propagate_version = false)]
+#[command(after_help = after_help("ticketshim"))]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -29,23 +32,12 @@ pub enum Command {
 ///
 /// Sets the environment and executes CMD in place: process id, signals, files and exit code are CMD's own.
 #[derive(Args, Debug)]
-#[command(after_help = "Exit codes, where it is not CMD's own:
-  127  CMD was not found
-  126  CMD cannot be executed
-  125  libticketshim.so was not found, a setting makes no sense, or the stats file is refused
-  124  the state file is refused
-  123  CMD is linked statically
-  122  CMD runs with more rights than its caller (set-user-ID, capabilities)
-  121  CMD uses another version of libssl
-  120  CMD is for another machine or C library
-
-Example:
-  ticketshim run --state /var/lib/ticketshim/state -- nginx -g 'daemon off;'")]
+#[command(after_help = after_help("ticketshim run"))]
 pub struct Run {
     #[command(flatten)]
     pub settings: Settings,
     /// The program and its arguments
-    #[arg(required = true, last = true, value_name = "CMD")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
@@ -114,16 +106,14 @@ pub enum Log {
 ///
 /// The last line is the verdict and what to do.
 #[derive(Args, Debug)]
-#[command(after_help = "Exit codes:
-  0  it helps, or will
-  1  it will not
-  2  there was no way to find out")]
+#[command(after_help = after_help("ticketshim doctor"))]
 pub struct Doctor {
-    /// A running process: its number
-    #[arg(value_name = "PID", required_unless_present = "command", conflicts_with = "command")]
-    pub pid: Option<u32>,
+    /// A running process (its number), a service of systemd (nginx.service), or a program
+    #[arg(value_name = "PID|SERVICE|PROGRAM", required_unless_present = "command", conflicts_with = "command")]
+    #[arg(value_hint = ValueHint::CommandName)]
+    pub target: Option<OsString>,
     /// A program and its arguments. It is looked at, not run
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD", value_hint = ValueHint::CommandName)]
     pub command: Vec<OsString>,
     /// Write JSON
     #[arg(long)]
@@ -132,12 +122,7 @@ pub struct Doctor {
 
 /// Make, show, advance or replace a state file.
 #[derive(Subcommand, Debug)]
-#[command(after_help = "Exit codes:
-  0  done
-  1  the file is refused; the text says why and what to do
-  2  used wrongly
-  3  there is no such file
-  4  init: there is one already")]
+#[command(after_help = after_help("ticketshim state"))]
 pub enum State {
     Init(StateInit),
     Show(StateShow),
@@ -147,6 +132,7 @@ pub enum State {
 
 /// Make a state file where there is none, mode 0600.
 #[derive(Args, Debug)]
+#[command(after_help = after_help("ticketshim state init"))]
 pub struct StateInit {
     /// The file
     pub file: PathBuf,
@@ -158,6 +144,7 @@ pub struct StateInit {
 
 /// Show what a state file holds. Never shows a key.
 #[derive(Args, Debug)]
+#[command(after_help = after_help("ticketshim state show"))]
 pub struct StateShow {
     /// The file
     pub file: PathBuf,
@@ -168,6 +155,7 @@ pub struct StateShow {
 
 /// Erase from a state file what no ticket needs any more. For a timer; running servers do it too where they may.
 #[derive(Args, Debug)]
+#[command(after_help = after_help("ticketshim state advance"))]
 pub struct StateAdvance {
     /// The file
     pub file: PathBuf,
@@ -182,6 +170,7 @@ pub struct StateAdvance {
 /// Replace the keys of a state file. Running servers take them up within a second; tickets under the old keys open
 /// until their time is over.
 #[derive(Args, Debug)]
+#[command(after_help = after_help("ticketshim state reseed"))]
 pub struct StateReseed {
     /// The file
     pub file: PathBuf,
@@ -216,17 +205,18 @@ pub struct Source {
 
 /// Show a server's counters.
 #[derive(Args, Debug)]
+#[command(after_help = after_help("ticketshim stats"))]
 pub struct Stats {
     /// The file of counters, or the process id of a server that has one
-    #[arg(value_name = "FILE|PID")]
-    pub source: PathBuf,
-    /// Show again every so many seconds, with what has changed
+    #[arg(value_name = "FILE|PID", required_unless_present = "watch", value_hint = ValueHint::FilePath)]
+    pub source: Option<PathBuf>,
+    /// Show again every so many seconds (1, if none is given), with what has changed
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", conflicts_with_all = ["json", "prometheus"])]
-    pub watch: Option<u32>,
+    pub watch: Option<OsString>,
     /// Write JSON
     #[arg(long, conflicts_with = "prometheus")]
     pub json: bool,
-    /// Write the text format of Prometheus
+    /// Write the text format of Prometheus, as parsers of OpenMetrics take it too
     #[arg(long)]
     pub prometheus: bool,
 }
@@ -236,17 +226,7 @@ pub struct Stats {
 /// A ticket shows in clear which key sealed it. The state file says whether that is one of ours and when it was
 /// sealed. Its content opens only with the binding that it was sealed to: the facts of the server that issued it.
 #[derive(Args, Debug)]
-#[command(after_help = "Exit codes:
-  0  sealed under a key of this state file, and opened
-  1  not a ticket, not of this state file, or not for the place that was named
-  2  there was no way to find out
-
-Example:
-  openssl s_client -connect www.example:443 -servername www.example -sess_out s.pem </dev/null
-  ticketshim inspect --state /var/lib/ticketshim/state s.pem
-
-Mosquitto's session id context is text:mosquitto-PORT, stunnel's is text: and the service's name. Of any other server it is
-what it gives SSL_CTX_set_session_id_context.")]
+#[command(after_help = after_help("ticketshim inspect"))]
 pub struct Inspect {
     /// The session (PEM, as `openssl s_client -sess_out` writes it) or ticket (hex or base64): a file, the text
     /// itself, or `-` for stdin

@@ -24,6 +24,8 @@ impl Exit {
     // `run` ends with the server's exit code, so what it says itself lies where `env`, `nohup` and shells say such
     // things: 127 and 126 mean the same everywhere, and what is ours comes below.
 
+    /// `run`: the command has somebody else start the program, who gets no settings of ours.
+    pub const HANDS_OVER: Self = Self(119);
     /// `run`: the library is for another machine or C library than the program.
     pub const OTHER_MACHINE: Self = Self(120);
     /// `run`: the program uses another version of libssl than the library.

@@ -14,9 +14,11 @@ mod doctor;
 mod elf;
 mod exit;
 mod generate;
+mod handover;
 mod inspect;
 mod library;
 mod loader;
+mod manual;
 mod process;
 mod program;
 mod run;
@@ -40,12 +42,17 @@ extern "C" fn start(_argc: c_int, _argv: *const *const u8) -> c_int {
     let exit = match Cli::try_parse() {
         Ok(cli) => dispatch(cli.command),
         Err(refusal) => {
-            // Nobody can be told that telling failed.
-            let _ = refusal.print();
-            if refusal.use_stderr() { Exit::USAGE } else { Exit::OK }
+            let told = refusal.print();
+            if refusal.use_stderr() {
+                // Nobody can be told that telling failed.
+                Exit::USAGE
+            } else {
+                text::said(told);
+                Exit::OK
+            }
         }
     };
-    exit.code()
+    text::finish(exit).code()
 }
 
 fn dispatch(command: Command) -> Exit {

@@ -89,6 +89,18 @@ impl Process {
         self.mapped.iter().filter(move |file| file.name().starts_with(prefix))
     }
 
+    /// The process, those that it came from, and those that came of it: one of them loaded the library.
+    pub fn kin(&self) -> Vec<u32> {
+        let mut all = descendants(self.pid);
+        all.push(self.pid);
+        let mut next = self.parent;
+        while next > 1 && !all.contains(&next) {
+            all.push(next);
+            next = parent(next).unwrap_or_default();
+        }
+        all
+    }
+
     pub fn variable(&self, name: &str) -> Option<&OsStr> {
         self.environment.get(OsStr::new(name)).map(OsString::as_os_str)
     }

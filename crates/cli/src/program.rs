@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::elf::Elf;
 use crate::exit::Exit;
+use crate::handover;
 use crate::library::Library;
 use crate::loader;
 
@@ -28,6 +29,8 @@ pub struct Program {
     pub scripts: Vec<PathBuf>,
     /// The program that runs in the end.
     pub elf: Elf,
+    /// Each file on the way, the program last, with its arguments.
+    steps: Vec<(PathBuf, Vec<OsString>)>,
 }
 
 /// Why a command cannot be run, or not with the library in front.
@@ -60,6 +63,8 @@ pub enum Cannot {
         path = .path.display(), library = .library.display(), loader = .loader.display()
     )]
     OtherMachine { path: PathBuf, library: PathBuf, loader: PathBuf },
+    #[error("{0}")]
+    HandsOver(String),
 }
 
 impl Cannot {
@@ -72,6 +77,7 @@ impl Cannot {
             Self::SetId { .. } => Exit::SET_ID,
             Self::OtherLibssl { .. } => Exit::OTHER_LIBSSL,
             Self::OtherMachine { .. } => Exit::OTHER_MACHINE,
+            Self::HandsOver(_) => Exit::HANDS_OVER,
         }
     }
 }
@@ -82,7 +88,9 @@ pub fn resolve(command: &OsStr, arguments: &[OsString]) -> Result<Program, Canno
     let mut scripts = Vec::new();
     let mut at = path.clone();
     let mut arguments = arguments.to_vec();
+    let mut steps = Vec::new();
     loop {
+        steps.push((at.clone(), arguments.clone()));
         match look(&at)? {
             Kind::Program(elf) => match env_command(&at, &arguments) {
                 Some((command, rest)) if scripts.len() < MAX_SCRIPTS => {
@@ -90,7 +98,7 @@ pub fn resolve(command: &OsStr, arguments: &[OsString]) -> Result<Program, Canno
                     at = search(&command)?;
                     arguments = rest;
                 }
-                _ => return Ok(Program { path, scripts, elf: *elf }),
+                _ => return Ok(Program { path, scripts, elf: *elf, steps }),
             },
             Kind::Script { interpreter, argument } => {
                 if scripts.len() >= MAX_SCRIPTS {
@@ -107,6 +115,9 @@ pub fn resolve(command: &OsStr, arguments: &[OsString]) -> Result<Program, Canno
 impl Program {
     /// Whether the library can be put in front of the program.
     pub fn check(&self, library: &Library) -> Result<(), Cannot> {
+        if let Some(why) = self.steps.iter().find_map(|(path, arguments)| handover::by(path, arguments)) {
+            return Err(Cannot::HandsOver(why));
+        }
         let path = self.elf.path.clone();
         if self.elf.is_static() {
             return Err(Cannot::Static(path));

@@ -1,6 +1,7 @@
 //! `ticketshim state`: makes, shows, advances and replaces state files. What a state file is, is `ticketshim-keys`'.
 
 use std::env;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -42,6 +43,7 @@ pub fn state(command: args::State) -> Exit {
             Exit::TROUBLE
         }
         Err(Trouble::Refused(refusal)) => {
+            let refusal = about(file, refusal);
             complain(refusal.text(file));
             match refusal {
                 Refusal::Missing => Exit::MISSING,
@@ -49,6 +51,22 @@ pub fn state(command: args::State) -> Exit {
                 _ => Exit::NO,
             }
         }
+    }
+}
+
+/// Why a file is refused, what it is before who can reach it: nobody shall change the mode of a file of something else.
+pub fn about(file: &Path, refusal: Refusal) -> Refusal {
+    let of_rights =
+        matches!(refusal, Refusal::Mode(_) | Refusal::GroupMode(_) | Refusal::Owner(_) | Refusal::Directory(_));
+    let mut start = Zeroizing::new(Vec::with_capacity(1024));
+    let mut read = || File::open(file).and_then(|opened| opened.take(1024).read_to_end(&mut start));
+    // Those are said of regular files only: opening it does nothing.
+    if !of_rights || read().is_err() {
+        return refusal;
+    }
+    match State::from_bytes(&start) {
+        Err(what @ (Refusal::NotState | Refusal::Pem | Refusal::Base64 | Refusal::ForeignKeys(_))) => what,
+        _ => refusal,
     }
 }
 

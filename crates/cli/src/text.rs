@@ -3,9 +3,19 @@
 use std::fmt::{self, Display};
 use std::fs;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use serde::Serialize;
+
+use crate::exit::Exit;
+
+/// Something was written to stdout, or tried to be.
+static SAID: AtomicBool = AtomicBool::new(false);
+/// Why some of it did not get there.
+static LOST: OnceLock<io::Error> = OnceLock::new();
 
 /// Writes a line about trouble to stderr.
 pub fn complain(what: impl Display) {
@@ -13,9 +23,51 @@ pub fn complain(what: impl Display) {
     let _ = writeln!(io::stderr(), "ticketshim: {what}");
 }
 
-/// Writes a result to stdout. If nobody reads it, that is their choice.
+/// Writes a line of a result to stdout. [`finish`] says if it did not get there.
 pub fn say(what: impl Display) {
-    let _ = writeln!(io::stdout(), "{what}");
+    say_text(format_args!("{what}\n"));
+}
+
+/// Writes a result to stdout as it is.
+pub fn say_text(what: impl Display) {
+    said(write!(io::stdout(), "{what}"));
+}
+
+/// Takes note of what came of writing to stdout.
+pub fn said(outcome: io::Result<()>) {
+    SAID.store(true, Relaxed);
+    if let Err(error) = outcome {
+        // The first is the cause of the others.
+        let _ = LOST.set(error);
+    }
+}
+
+/// Whether there is nobody to say anything more to.
+pub fn is_lost() -> bool {
+    LOST.get().is_some()
+}
+
+/// What the command ends with: trouble if its output was lost. A reader who has closed the pipe has what it wanted.
+pub fn finish(exit: Exit) -> Exit {
+    if !SAID.load(Relaxed) {
+        return exit;
+    }
+    said(io::stdout().flush().and_then(|()| close_a_copy()));
+    match LOST.get() {
+        None => exit,
+        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => exit,
+        Some(error) => {
+            complain(format_args!("the output is lost: stdout: {error}"));
+            if exit == Exit::OK { Exit::TROUBLE } else { exit }
+        }
+    }
+}
+
+/// Some file systems say only when a file is closed that it did not fit. And std takes a stdout that was closed before
+/// the start for one that nobody reads.
+fn close_a_copy() -> io::Result<()> {
+    let copy = io::stdout().as_fd().try_clone_to_owned()?;
+    nix::unistd::close(copy).map_err(io::Error::from)
 }
 
 /// Writes a result to stdout as JSON.

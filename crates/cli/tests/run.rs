@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{compile, gave, library, libssl_of, openssl_of, run, ticketshim, write_script};
+use common::{Gave, compile, gave, library, libssl_of, openssl_of, run, skip, ticketshim, write_script};
 use tempfile::tempdir;
 
 const PROGRAM: &str = "int main(void) { return 0; }";
@@ -130,6 +130,89 @@ fn programs_that_cannot_be_helped() {
 }
 
 #[test]
+fn commands_that_have_somebody_else_start_the_server() {
+    if library().is_none() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    for (name, arguments, next) in [
+        ("systemctl", "start nginx", "`ticketshim doctor nginx.service`"),
+        ("service", "nginx start", "`ticketshim doctor nginx.service`"),
+        ("docker", "run nginx", "container"),
+        ("sudo", "nginx", "`sudo ticketshim run -- nginx`"),
+    ] {
+        // Whether or not this machine has it; `env` on the way.
+        let command = write_script(&dir, name, "#!/bin/sh\n", 0o755);
+        let words = ["env", "A=1", &command].into_iter().chain(arguments.split(' '));
+        let words: Vec<&str> = ["run", "--"].into_iter().chain(words).collect();
+        refused(&words, 119, next);
+        let gave = run(&[&["doctor"], &words[1..]].concat());
+        let verdict = gave.out.lines().last().unwrap_or_default();
+        assert!(gave.code == 1 && verdict.contains(next), "{name}: {}", gave.out);
+    }
+}
+
+#[test]
+fn without_the_two_dashes() {
+    if library().is_none() {
+        return;
+    }
+    let gave = run(&["run", "--bind", "sni", "sh", "-c", "echo $TICKETSHIM_BIND -- \"$@\"", "sh", "--bind", "none"]);
+    assert_eq!((gave.out.as_str(), gave.code), ("sni -- --bind none\n", 0), "{}", gave.err);
+}
+
+/// The command where `/etc/ticketshim.toml` says that, and nothing else is in `/etc`; `None` where that cannot be had.
+fn with_toml(text: &str, script: &str) -> Option<Gave> {
+    let user = if fs::metadata("/proc/self").unwrap().uid() == 0 { "-m" } else { "-rm" };
+    let script = format!("mount -t tmpfs t /etc && printf '%s' \"$1\" > /etc/ticketshim.toml || exit 99; {script}");
+    let mut command = Command::new("unshare");
+    command.args([user, "sh", "-c", &script, env!("CARGO_BIN_EXE_ticketshim"), text]);
+    let output = command.env("TICKETSHIM_LIB", library()?).stdin(Stdio::null()).output();
+    match output {
+        Ok(output) if output.status.code() != Some(99) => Some(gave(output)),
+        _ => {
+            skip("no right to mount: /etc/ticketshim.toml");
+            None
+        }
+    }
+}
+
+#[test]
+fn the_file_of_settings() {
+    let dir = tempdir().unwrap();
+    let state = dir.path().join("state").display().to_string();
+    // A broken line of it stops no server, and takes no other line with it.
+    let toml = format!("bind = \"sni\"\nmode = \"off\nstate = \"{state}\"\n");
+    let Some(gave) = with_toml(&toml, "\"$0\" run -- true") else { return };
+    assert!(gave.code == 0 && gave.err.contains("/etc/ticketshim.toml, line 2"), "{} {}", gave.code, gave.err);
+    assert_eq!(gave.err.lines().count(), 1, "{}", gave.err);
+    assert_eq!(fs::metadata(&state).unwrap().mode() & 0o7777, 0o600, "run makes the state file that it names");
+
+    fs::write(&state, "x").unwrap();
+    let gave = with_toml(&toml, "\"$0\" run -- true").unwrap();
+    assert!(gave.code == 124 && gave.err.contains("(/etc/ticketshim.toml names it)"), "{}", gave.err);
+    // What this call says counts more.
+    let gave = with_toml(&toml, "\"$0\" run --state /etc/own -- test -f /etc/own").unwrap();
+    assert_eq!(gave.code, 0, "{}", gave.err);
+}
+
+#[test]
+fn settings_that_make_no_sense() {
+    if library().is_none() {
+        return;
+    }
+    // It says what it does: nothing is run, and no default is used.
+    for (option, value) in [("--rotate", "5x"), ("--accept", "8d"), ("--max-age", "0")] {
+        let gave = run(&["run", option, value, "--", "echo", "ran"]);
+        assert!(gave.code == 125 && gave.out.is_empty(), "{}", gave.out);
+        let says = format!("ticketshim: {option} {value} is not a time ");
+        assert!(gave.err.starts_with(&says) && !gave.err.contains("default is used"), "{}", gave.err);
+    }
+    let gave = gave(ticketshim().env("TICKETSHIM_STATES", "/s").args(["run", "--", "true"]).output().unwrap());
+    assert!(gave.code == 0 && gave.err.contains("TICKETSHIM_STATES is no setting"), "{}", gave.err);
+}
+
+#[test]
 fn programs_with_more_rights_than_their_caller() {
     if library().is_none() {
         return;
@@ -151,7 +234,7 @@ fn settings_and_state_files_that_make_no_sense() {
         return;
     }
     let dir = tempdir().unwrap();
-    refused(&["run", "--rotate", "soon", "--", "true"], 125, "TICKETSHIM_ROTATE=soon");
+    refused(&["run", "--rotate", "soon", "--", "true"], 125, "--rotate soon is not");
     refused(&["run", "--state", "/no/such/dir/state", "--", "true"], 124, "install -d");
     let open = write_script(&dir, "open", "x", 0o644);
     refused(&["run", "--state", &open, "--", "true"], 124, "state file refused");

@@ -67,6 +67,27 @@ fn init_show_advance_reseed() {
 }
 
 #[test]
+fn a_file_of_something_else_is_told_what_it_is_not() {
+    // Whoever can read it is its own affair: nobody shall be told to change that.
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("nginx.conf").to_str().unwrap().to_owned();
+    for (content, mode, text) in [
+        (&b"worker_processes auto;\nevents { }\n"[..], 0o644, "is not a state file"),
+        (b"-----BEGIN CERTIFICATE-----\n", 0o644, "is a PEM file"),
+        (&[7; 48], 0o660, "ticket key file of nginx"),
+    ] {
+        fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        for command in [&["state", "show", &file][..], &["state", "advance", &file], &["state", "reseed", &file]] {
+            let gave = run(command);
+            assert!(gave.code == 1 && gave.err.contains(text), "{command:?}: {}", gave.err);
+            assert!(!gave.err.contains("chmod"), "{}", gave.err);
+        }
+        assert_eq!(fs::read(&file).unwrap(), content);
+    }
+}
+
+#[test]
 fn seeds_give_everybody_the_same_chain() {
     let dir = tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();

@@ -45,11 +45,17 @@ fn counters_of_a_real_server() {
     }
 }
 
-/// By the parser of Prometheus' own client library.
+/// By the parsers of Prometheus' own client library: the one of OpenMetrics, which is strict, and the older format's,
+/// which does not know the type of what it calls by another name.
 fn parses_as_prometheus(text: &str) {
-    const CODE: &str = "import sys\nfrom prometheus_client.parser import text_string_to_metric_families as parse\n\
-        found = {f.name: (f.type, len(f.samples)) for f in parse(sys.stdin.read())}\n\
-        print(found['ticketshim_opened'], found['ticketshim_contexts_detached'], found['ticketshim_refused'])\n";
+    const CODE: &str = "import sys\n\
+        from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict\n\
+        from prometheus_client.parser import text_string_to_metric_families as old\n\
+        text = sys.stdin.read()\n\
+        found = {f.name: (f.type, len(f.samples)) for f in strict(text)}\n\
+        print(found['ticketshim_opened'], found['ticketshim_contexts_detached'], found['ticketshim_refused'])\n\
+        samples = lambda families: sorted((s.name, sorted(s.labels.items()), s.value) for f in families for s in f.samples)\n\
+        print(samples(strict(text)) == samples(old(text)))\n";
     let mut python = of_the_system("/usr/bin/python3");
     let child = python.args(["-c", CODE]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let Ok(mut child) = child else { return skip("/usr/bin/python3 is not there") };
@@ -58,7 +64,7 @@ fn parses_as_prometheus(text: &str) {
     if found.err.contains("No module named 'prometheus_client'") {
         return skip("no parser: python3-prometheus-client is not installed");
     }
-    assert_eq!(found.out, "('counter', 1) ('gauge', 3) ('counter', 8)\n", "{}{text}", found.err);
+    assert_eq!(found.out, "('counter', 1) ('gauge', 3) ('counter', 8)\nTrue\n", "{}{text}", found.err);
 }
 
 #[test]
@@ -101,13 +107,55 @@ fn watching_shows_what_has_changed() {
     let dir = tempdir().unwrap();
     let stats = dir.path().join("stats").to_str().unwrap().to_owned();
     let Some((_server, port)) = s_server(&dir, &["run", "--stats", &stats, "--"]) else { return };
-    let mut watching = ticketshim();
-    watching.args(["stats", "--watch", "1", &stats]).stdout(Stdio::piped());
-    let mut watching = Running(watching.spawn().unwrap());
-    let mut lines = BufReader::new(watching.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.starts_with("sealed") && line.ends_with(" 0")));
+    for (round, arguments) in
+        [&["--watch", "1", &stats][..], &["--watch", &stats], &[&stats, "--watch"]].iter().enumerate()
+    {
+        let mut watching = ticketshim();
+        watching.arg("stats").args(*arguments).stdout(Stdio::piped());
+        let mut watching = Running(watching.spawn().unwrap());
+        let mut lines = BufReader::new(watching.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let before = format!(" {}", round * 2);
+        assert!(lines.any(|line| line.starts_with("sealed") && line.ends_with(&before)), "{arguments:?}");
+        session(&dir, port, &["-tls1_3"]);
+        let after = format!(" {}  +2", round * 2 + 2);
+        assert!(lines.any(|line| line.starts_with("sealed") && line.ends_with(&after)), "{arguments:?}");
+    }
+    for wrong in [&["--watch"][..], &["--watch", "5"], &["--watch", "x", &stats], &[]] {
+        assert_eq!(run(&[&["stats"], wrong].concat()).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn counters_of_one_process_of_several() {
+    if library().is_none() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    let stats = dir.path().join("stats").to_str().unwrap().to_owned();
+    let Some((one, port)) = s_server(&dir, &["run", "--stats", &stats, "--"]) else { return };
+    let Some((other, _)) = s_server(&dir, &["run", "--stats", &stats, "--"]) else { return };
     session(&dir, port, &["-tls1_3"]);
-    assert!(lines.any(|line| line.starts_with("sealed") && line.ends_with(" 2  +2")));
+    let sealed = |source: &str| {
+        let json = run(&["stats", "--json", source]);
+        let line = json.out.lines().find(|line| line.contains("\"sealed\"")).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("{source}: {}", json.err)).trim().to_owned()
+    };
+    assert_eq!(sealed(&stats), "\"sealed\": 2,");
+    assert_eq!(sealed(&one.pid()), "\"sealed\": 2,");
+    assert_eq!(sealed(&other.pid()), "\"sealed\": 0,");
+    assert!(run(&["stats", &other.pid()]).out.contains("attached                        1"));
+
+    // A process that has the file mapped and makes no context.
+    let mut idle = ticketshim();
+    idle.args(["run", "--stats", &stats, "--", "sleep", "60"]);
+    let idle = Running(idle.spawn().unwrap());
+    let says = || run(&["stats", &idle.pid()]);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while says().err.contains("publishes no counters") && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let gave = says();
+    assert!(gave.code == 2 && gave.err.contains("has made no TLS context so far"), "{}{}", gave.out, gave.err);
 }
 
 #[test]

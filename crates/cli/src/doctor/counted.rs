@@ -8,7 +8,7 @@ use ticketshim_keys::counters::file::Family;
 use ticketshim_keys::counters::{Counter, REFUSALS};
 
 use super::report::Report;
-use crate::process::{self, Process};
+use crate::process::Process;
 use crate::stats;
 
 /// The application's ways to ticket keys of its own, and what they are counted by.
@@ -105,18 +105,6 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
 
 /// The families that the process may belong to.
 fn families_of<'a>(process: &Process, all: &'a [Family]) -> Vec<&'a Family> {
-    let kin = kin(process);
-    all.iter().filter(|family| family.processes.iter().any(|pid| kin.contains(pid))).collect()
-}
-
-/// The process, those that it came from, and those that came of it: one of them loaded the library.
-fn kin(process: &Process) -> Vec<u32> {
-    let mut all = process::descendants(process.pid);
-    all.push(process.pid);
-    let mut parent = process.parent;
-    while parent > 1 {
-        all.push(parent);
-        parent = Process::read(parent).map_or(0, |process| process.parent);
-    }
-    all
+    let kin = process.kin();
+    all.iter().filter(|family| stats::is_of(family, &kin)).collect()
 }

@@ -9,6 +9,7 @@ use ticketshim_keys::settings::{Bind, Duration, Mode, Settings};
 use ticketshim_keys::state::{self, Refusal, State};
 
 use super::report::Report;
+use crate::state::about;
 use crate::text::Utc;
 
 /// Shows the settings in force. False if they switch the library off.
@@ -64,7 +65,7 @@ pub fn state_file(report: &mut Report, name: &Path, at: &Path, uid: u32) -> bool
         Err(Refusal::Owner(owner)) if owner == uid => {
             fs::read(at).map_err(|_| Refusal::Denied).and_then(|bytes| State::from_bytes(&bytes))
         }
-        other => other,
+        other => other.map_err(|refusal| about(at, refusal)),
     };
     let text = match &found {
         Ok(state) => {

@@ -22,9 +22,9 @@ pub fn advice(program: &str) -> &'static [&'static str] {
         "dovecot" | "imap-login" | "pop3-login" => {
             &["Dovecot clears the environment: add LD_PRELOAD and the TICKETSHIM_ variables to import_environment"]
         }
-        "sudo" | "su" | "doas" | "runuser" => {
-            &["it may clear the environment for what it starts: let it start `ticketshim run` instead, as in `sudo \
-             ticketshim run -- CMD`"]
+        "su" | "runuser" => {
+            &["it may clear the environment for what it starts: let it start `ticketshim run` instead, as in `su \
+             www -c 'ticketshim run -- CMD'`"]
         }
         _ => &[],
     }

@@ -19,8 +19,11 @@ use crate::args;
 use crate::exit::Exit;
 
 pub fn doctor(args: &args::Doctor) -> Exit {
-    match (args.pid, args.command.as_slice()) {
-        (Some(pid), _) => live::examine(pid, args.json),
+    match (&args.target, args.command.as_slice()) {
+        (Some(target), _) => match target.to_str().and_then(|text| text.parse().ok()) {
+            Some(pid) => live::examine(pid, args.json),
+            None => command::examine(target, &[], args.json),
+        },
         (None, [name, arguments @ ..]) => command::examine(name, arguments, args.json),
         // clap asks for one of them.
         (None, []) => Exit::USAGE,

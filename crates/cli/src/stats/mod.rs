@@ -5,21 +5,24 @@
 mod show;
 mod source;
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use crate::args;
 use crate::exit::Exit;
-use crate::text::{complain, say};
+use crate::text::{complain, is_lost, say};
+use source::Located;
 
-pub use source::{of_process, read};
+pub use source::{is_of, of_process, read};
 
 pub fn stats(args: &args::Stats) -> Exit {
-    let file = match source::locate(&args.source) {
-        Ok(file) => file,
-        Err(why) => return fail(&why),
+    let (source, every) = match asked(args) {
+        Ok(asked) => asked,
+        Err(why) => return fail(why),
     };
-    let mut last = match read(&file) {
+    let located = source::locate(&source);
+    let mut last = match located.as_ref().map_err(String::clone).and_then(Located::read) {
         Ok(snapshot) => snapshot,
         Err(why) => return fail(&why),
     };
@@ -30,10 +33,10 @@ pub fn stats(args: &args::Stats) -> Exit {
     } else {
         say(show::table(&last, None).trim_end());
     }
-    let Some(seconds) = args.watch else { return Exit::OK };
-    loop {
-        thread::sleep(Duration::from_secs(u64::from(seconds.max(1))));
-        let now = match read(&file) {
+    let (Some(every), Ok(located)) = (every, located) else { return Exit::OK };
+    while !is_lost() {
+        thread::sleep(every);
+        let now = match located.read() {
             Ok(snapshot) => snapshot,
             Err(why) => return fail(&why),
         };
@@ -41,6 +44,24 @@ pub fn stats(args: &args::Stats) -> Exit {
         let clear = if rustix::termios::isatty(std::io::stdout()) { "\x1b[H\x1b[2J" } else { "\n" };
         say(format_args!("{clear}{}", show::table(&now, Some(&last)).trim_end()));
         last = now;
+    }
+    Exit::OK
+}
+
+/// What to show, and how often if more than once. `--watch FILE` is the file, each second.
+fn asked(args: &args::Stats) -> Result<(PathBuf, Option<Duration>), &'static str> {
+    let Some(watch) = &args.watch else {
+        return args.source.clone().map(|source| (source, None)).ok_or("name a file of counters, or a process");
+    };
+    let seconds = watch.to_str().and_then(|text| text.parse::<u64>().ok());
+    let every = |seconds: u64| Some(Duration::from_secs(seconds.max(1)));
+    match (&args.source, seconds) {
+        (Some(source), Some(seconds)) => Ok((source.clone(), every(seconds))),
+        (None, None) => Ok((watch.into(), every(1))),
+        (Some(_), None) => Err("--watch takes a number of seconds"),
+        (None, Some(_)) => {
+            Err("name a file of counters, or a process, after the seconds: ticketshim stats --watch 1 FILE")
+        }
     }
 }
 

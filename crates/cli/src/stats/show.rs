@@ -78,7 +78,8 @@ fn counters(values: &[u64]) -> Map<String, Value> {
     INFO.iter().zip(values).map(|(metric, value)| (metric.name.to_owned(), Value::from(*value))).collect()
 }
 
-/// The text format, version 0.0.4: of each family of metrics the help, the type, and then all its values.
+/// The text format, version 0.0.4, in the form that parsers of OpenMetrics 1.0 take too: of each family of metrics the
+/// help, the type, and then all its values; a counter's family is called as its values are without `_total`.
 pub fn prometheus(now: &Published) -> String {
     let mut text = String::new();
     let head = |text: &mut String, name: &str, help: &str, kind: &str| {
@@ -88,7 +89,8 @@ pub fn prometheus(now: &Published) -> String {
         if INFO[..i].iter().any(|earlier| earlier.family == first.family) {
             continue;
         }
-        head(&mut text, first.family, first.help(), if first.kind == Kind::Gauge { "gauge" } else { "counter" });
+        let name = first.family.strip_suffix("_total").unwrap_or(first.family);
+        head(&mut text, name, first.help(), if first.kind == Kind::Gauge { "gauge" } else { "counter" });
         // Counters are in the order in which they came to be, so a family's need not follow one another.
         for (metric, value) in INFO.iter().zip(now.counters).filter(|(metric, _)| metric.family == first.family) {
             let label = metric.label.map(|(name, value)| format!("{{{name}=\"{value}\"}}")).unwrap_or_default();
@@ -109,7 +111,7 @@ pub fn prometheus(now: &Published) -> String {
         head(&mut text, name, help, "gauge");
         let _ = writeln!(text, "{name} {value}");
     }
-    text
+    text + "# EOF\n"
 }
 
 #[cfg(test)]
@@ -129,8 +131,12 @@ mod tests {
         let mut seen = HashSet::new();
         let mut current = String::new();
         for line in text.lines() {
+            if line == "# EOF" {
+                break;
+            }
             let name =
                 line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").split([' ', '{']).next().unwrap();
+            let name = name.trim_end_matches("_total");
             if name != current {
                 current = name.to_owned();
                 assert!(seen.insert(current.clone()), "{name} comes back");
@@ -139,7 +145,7 @@ mod tests {
             assert!(line.starts_with('#') || line.rsplit_once(' ').unwrap().1.parse::<f64>().is_ok(), "{line}");
         }
         assert!(text.contains("\nticketshim_refused_total{reason=\"binding\"} 80\n"));
-        assert!(text.ends_with('\n'));
+        assert!(text.ends_with("\n# EOF\n") && text.matches("# EOF").count() == 1);
     }
 
     #[test]

@@ -4,21 +4,54 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use ticketshim_keys::counters::file::{self, MAGIC, Published};
+use ticketshim_keys::counters::file::{self, Family, MAGIC, Published};
 
 use crate::process::{Mapped, Process};
 
 /// The largest page of any machine.
 const MAX_PAGE: u64 = 1 << 16;
 
-/// The file that was named, or the one that the process uses.
-pub fn locate(source: &Path) -> Result<PathBuf, String> {
+/// Counters that were asked for.
+pub enum Located {
+    /// All in a file.
+    File(PathBuf),
+    /// Those of a process and its kin: others may publish in the same file.
+    Process(Box<Process>, PathBuf),
+}
+
+/// The file that was named, or the process.
+pub fn locate(source: &Path) -> Result<Located, String> {
     let pid = source.to_str().and_then(|text| text.parse().ok()).filter(|_| !source.exists());
-    let Some(pid) = pid else { return Ok(source.to_path_buf()) };
+    let Some(pid) = pid else { return Ok(Located::File(source.to_path_buf())) };
     let process = Process::read(pid).map_err(|error| format!("process {pid}: {error}"))?;
-    of_process(&process)
-        .map(|file| file.path)
-        .ok_or_else(|| format!("process {pid} publishes no counters: start it with `ticketshim run --stats FILE`"))
+    let file = of_process(&process)
+        .ok_or_else(|| format!("process {pid} publishes no counters: start it with `ticketshim run --stats FILE`"))?;
+    Ok(Located::Process(Box::new(process), file.path))
+}
+
+impl Located {
+    pub fn read(&self) -> Result<Published, String> {
+        let (process, path) = match self {
+            Self::File(path) => return read(path),
+            Self::Process(process, path) => (process, path),
+        };
+        let kin = process.kin();
+        let published = file::read_of(path, |family| is_of(family, &kin))
+            .map_err(|trouble| format!("{}: {trouble}", path.display()))?;
+        if published.families.is_empty() {
+            return Err(format!(
+                "process {} is not in its stats file {}: it has made no TLS context so far",
+                process.pid,
+                path.display()
+            ));
+        }
+        Ok(published)
+    }
+}
+
+/// Whether one of these processes is of the family.
+pub fn is_of(family: &Family, kin: &[u32]) -> bool {
+    family.processes.iter().any(|pid| kin.contains(pid))
 }
 
 /// The file of counters of a process.
