@@ -104,7 +104,8 @@ pub enum Log {
 
 /// Say whether a program can be helped, or a running one is, and if not, why.
 ///
-/// The last line is the verdict and what to do.
+/// The last line is the verdict and what to do. Of a process: whether the library comes before libssl, whether its user can
+/// read the state file or make it, and what it has counted. As root, all of that can be seen.
 #[derive(Args, Debug)]
 #[command(after_help = after_help("ticketshim doctor"))]
 pub struct Doctor {

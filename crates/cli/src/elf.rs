@@ -11,7 +11,7 @@ use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, Object, ObjectSymbol};
 
 /// An ELF file, read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Elf {
     pub path: PathBuf,
     /// Class, byte order and machine: what must be equal for files to be loaded together.
@@ -24,6 +24,9 @@ pub struct Elf {
     pub runpath: Vec<String>,
     /// It has a `SSL_CTX_new` of its own: it *is* a libssl, or carries one.
     pub defines_libssl: bool,
+    /// The libssl whose symbol versions it defines: `libssl.so.3` for `OPENSSL_3.0.0`. Of the library, which stands in front
+    /// of it; and of that libssl itself.
+    pub libssl_versions: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -89,8 +92,29 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &[u8]) -> Option<Elf> {
     if let Ok(file) = ElfFile::<H>::parse(data) {
         let mut own = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
         elf.defines_libssl = own.any(|symbol| symbol.name() == Ok("SSL_CTX_new"));
+        elf.libssl_versions = libssl_versions(&file, endian, data);
     }
     Some(elf)
+}
+
+/// The libssl that has symbol versions as the file defines them.
+fn libssl_versions<H: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<'_, H>,
+    endian: Endianness,
+    data: &[u8],
+) -> Option<String> {
+    let sections = file.elf_section_table();
+    let (mut definitions, strings) = sections.gnu_verdef(endian, data).ok()??;
+    let strings = sections.strings(endian, data, strings).ok()?;
+    while let Ok(Some((_, mut names))) = definitions.next() {
+        let Ok(Some(name)) = names.next() else { continue };
+        match name.name(endian, strings).ok()?.strip_prefix(b"OPENSSL_") {
+            Some([b'1', b'_', b'1', ..]) => return Some("libssl.so.1.1".to_owned()),
+            Some([major @ b'3'..=b'9', b'.', ..]) => return Some(format!("libssl.so.{}", char::from(*major))),
+            _ => {}
+        }
+    }
+    None
 }
 
 fn read_dynamic<H: FileHeader<Endian = Endianness>>(

@@ -10,6 +10,8 @@ use crate::elf::Elf;
 
 /// Names the library in the environment, above all else.
 pub const VARIABLE: &str = "TICKETSHIM_LIB";
+/// What its file is called, with or without a version behind.
+pub const NAME: &str = "libticketshim.so";
 /// Where the package puts it, if its build says so.
 const INSTALLED: Option<&str> = option_env!("LIBDIR");
 const NAMES: [&str; 2] = ["libticketshim.so.0", "libticketshim.so"];
@@ -85,7 +87,7 @@ fn check(path: PathBuf) -> Result<Library, NoLibrary> {
     if !elf.soname.as_deref().is_some_and(|name| name.starts_with("libticketshim.so")) {
         return Err(wrong("another library"));
     }
-    let libssl = elf.needed.iter().find(|name| name.starts_with("libssl.")).cloned();
-    let libssl = libssl.ok_or_else(|| wrong("without libssl"))?;
+    // Whether or not it asks for that libssl to be loaded.
+    let libssl = elf.libssl_versions.clone().ok_or_else(|| wrong("without the symbols of a libssl"))?;
     Ok(Library { elf, libssl })
 }

@@ -1,7 +1,8 @@
 //! The command `ticketshim`: puts `libticketshim.so` under a server and says what comes of it.
 //!
 //! Read in this order: [`args`] (what can be asked for), [`run`], [`doctor`], [`state`], [`stats`], [`inspect`]. Below
-//! them: [`program`] (what a command name leads to), [`elf`] and [`loader`] (which libraries a program will have),
+//! them: [`program`] (what a command name leads to), [`handover`] (who else starts it), [`unit`] (services), [`access`] (who
+//! may), [`manual`] (examples and exit codes), [`elf`] and [`loader`] (which libraries a program will have),
 //! [`library`] (where libticketshim.so is), [`process`] (what runs already), [`text`] (how things are written).
 //!
 //! The command uses the crates that the library is made of, never the library's C functions: it does not load OpenSSL.
@@ -9,6 +10,7 @@
 #![cfg_attr(not(test), no_main)]
 #![deny(unsafe_code)]
 
+mod access;
 mod args;
 mod doctor;
 mod elf;
@@ -25,6 +27,7 @@ mod run;
 mod state;
 mod stats;
 mod text;
+mod unit;
 
 use std::ffi::c_int;
 

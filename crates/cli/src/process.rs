@@ -5,7 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use crate::access::{self, Blocked, Who};
+use crate::library;
 
 /// A running process.
 #[derive(Debug)]
@@ -21,8 +25,12 @@ pub struct Process {
     pub environment: HashMap<OsString, OsString>,
     /// The kernel told the loader not to trust the environment.
     pub is_secure: bool,
+    /// Who it was when it was started.
+    started_as: Who,
     /// It has the same file systems as we have, if perhaps another root directory.
-    shares_mounts: bool,
+    pub shares_mounts: bool,
+    /// The root directory that its settings were meant in.
+    root: PathBuf,
 }
 
 /// A file that is mapped into a process.
@@ -36,6 +44,7 @@ pub struct Mapped {
     pub range: String,
     /// What is written there is written to the file.
     pub is_shared: bool,
+    inode: u64,
 }
 
 impl Process {
@@ -48,26 +57,53 @@ impl Process {
             line.split_ascii_whitespace().next()?.parse().ok()
         };
         let program = without_mark(fs::read_link(dir.join("exe"))?).0;
+        let who = Who::of_status(&status);
+        let auxv = fs::read(dir.join("auxv"))?;
+        let started_as = match auxiliary(&auxv, AT_EUID) {
+            Some(0) if who.uid != 0 => Who::root(),
+            Some(uid) => who.clone().with_uid(u32::try_from(uid).unwrap_or(who.uid)),
+            None => who.clone(),
+        };
+        let shares_mounts = mounts(&dir).is_some_and(|theirs| mounts(Path::new("/proc/self")) == Some(theirs));
         Ok(Self {
             pid,
             uid: number("Uid:").unwrap_or_default(),
             parent: number("PPid:").unwrap_or_default(),
-            program,
             mapped: parse_maps(&fs::read(dir.join("maps"))?),
             environment: parse_environment(&fs::read(dir.join("environ"))?),
-            is_secure: is_secure(&fs::read(dir.join("auxv"))?),
-            shares_mounts: mounts(&dir).is_some_and(|theirs| mounts(Path::new("/proc/self")) == Some(theirs)),
+            is_secure: auxiliary(&auxv, AT_SECURE).is_some_and(|value| value != 0),
+            started_as,
+            root: root_for_settings(&dir, shares_mounts, &program),
+            program,
+            shares_mounts,
         })
     }
 
-    /// Where one of its files is for us. In a container its names lead elsewhere than ours. A process that has changed its
-    /// root directory has its files from before: the kernel calls those as we do, and settings meant them so.
+    /// Where a file is for us that its settings name. In a container names lead elsewhere than ours.
     pub fn outside(&self, path: &Path) -> PathBuf {
-        if self.shares_mounts && path.exists() {
-            return path.to_path_buf();
+        access::resolve(&self.root, path, true, None)
+            .unwrap_or_else(|_| self.root.join(path.strip_prefix("/").unwrap_or(path)))
+    }
+
+    /// The same, if that user may go that way; a link in the last place is not followed.
+    pub fn way_to(&self, path: &Path, who: Option<&Who>) -> Result<PathBuf, Blocked> {
+        access::resolve(&self.root, path, false, who)
+    }
+
+    /// Who has read the settings and the state file: the user of the first process in the line that it came from which runs
+    /// the same program with the library. `None` if that cannot be told.
+    pub fn founder(&self) -> Option<Who> {
+        let mut founder = self.started_as.clone();
+        let mut next = self.parent;
+        while next > 1 && name_of(next) == name_of(self.pid) {
+            let parent = Self::read(next).ok()?;
+            if parent.program != self.program || parent.libraries(library::NAME).next().is_none() {
+                break;
+            }
+            next = parent.parent;
+            founder = parent.started_as;
         }
-        let inside = path.strip_prefix("/").unwrap_or(path);
-        PathBuf::from(format!("/proc/{}/root", self.pid)).join(inside)
+        Some(founder)
     }
 
     /// The content of its program.
@@ -75,13 +111,15 @@ impl Process {
         PathBuf::from(format!("/proc/{}/exe", self.pid))
     }
 
-    /// The content of a mapped file, also of one that was removed. Needs root for that.
+    /// The content of a mapped file. As root it is what is mapped, whatever its name leads to now; else what the name leads
+    /// to, if that is the same file.
     pub fn content(&self, file: &Mapped) -> PathBuf {
-        if file.is_deleted {
-            PathBuf::from(format!("/proc/{}/map_files/{}", self.pid, file.range))
-        } else {
-            self.outside(&file.path)
+        let mapped = PathBuf::from(format!("/proc/{}/map_files/{}", self.pid, file.range));
+        if file.is_deleted || fs::File::open(&mapped).is_ok() {
+            return mapped;
         }
+        let named = if self.shares_mounts { file.path.clone() } else { self.outside(&file.path) };
+        if fs::metadata(&named).is_ok_and(|meta| meta.ino() == file.inode) { named } else { mapped }
     }
 
     /// The mapped libraries whose file name begins so.
@@ -139,9 +177,39 @@ pub fn descendants(of: u32) -> Vec<u32> {
     found
 }
 
+/// The root directory that a process's settings were meant in: with the same file systems ours, unless it was started in
+/// another. A server that moves into a chroot has its files from before.
+fn root_for_settings(dir: &Path, shares_mounts: bool, program: &Path) -> PathBuf {
+    let theirs = dir.join("root");
+    let jail = fs::read_link(&theirs).ok();
+    if shares_mounts && !jail.is_some_and(|jail| jail != Path::new("/") && program.starts_with(jail)) {
+        return PathBuf::from("/");
+    }
+    theirs
+}
+
+/// The first process that runs a program, of those that did not come of one that does.
+pub fn running(program: &Path) -> Option<u32> {
+    let program = fs::canonicalize(program).ok()?;
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let runs = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program);
+    firsts(pids.filter(runs).collect())
+}
+
+/// The first of these that is no child of another of these.
+pub fn firsts(pids: Vec<u32>) -> Option<u32> {
+    pids.iter().copied().filter(|pid| parent(*pid).is_none_or(|parent| !pids.contains(&parent))).min()
+}
+
 /// The mount namespace of the process with that directory.
 fn mounts(dir: &Path) -> Option<PathBuf> {
     fs::read_link(dir.join("ns/mnt")).ok()
+}
+
+/// What /proc calls a process, for anybody who asks.
+fn name_of(pid: u32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/comm")).ok()
 }
 
 fn parent(pid: u32) -> Option<u32> {
@@ -166,7 +234,8 @@ fn parse_maps(maps: &[u8]) -> Vec<Mapped> {
             let mut words = line.split(|b| *b == b' ').map(String::from_utf8_lossy);
             let range = words.next().unwrap_or_default().into_owned();
             let is_shared = words.next().is_some_and(|flags| flags.ends_with('s'));
-            found.push(Mapped { path, is_deleted, range, is_shared });
+            let inode = words.nth(2).and_then(|word| word.parse().ok()).unwrap_or_default();
+            found.push(Mapped { path, is_deleted, range, is_shared, inode });
         }
     }
     found
@@ -188,13 +257,16 @@ fn parse_environment(bytes: &[u8]) -> HashMap<OsString, OsString> {
     pairs.collect()
 }
 
-/// `AT_SECURE` in the auxiliary vector (getauxval(3)).
-fn is_secure(auxv: &[u8]) -> bool {
-    const AT_SECURE: usize = 23;
-    const WORD: usize = size_of::<usize>();
-    let words: Vec<usize> =
-        auxv.chunks_exact(WORD).filter_map(|w| Some(usize::from_ne_bytes(w.try_into().ok()?))).collect();
-    words.chunks_exact(2).any(|pair| pair[0] == AT_SECURE && pair[1] != 0)
+/// What the kernel told the program when it was started (getauxval(3)): that it has more rights than its caller.
+const AT_SECURE: usize = 23;
+/// As which user it runs.
+const AT_EUID: usize = 12;
+
+/// An entry of the auxiliary vector.
+fn auxiliary(auxv: &[u8], wanted: usize) -> Option<usize> {
+    let words = auxv.as_chunks::<{ size_of::<usize>() }>().0.iter().map(|word| usize::from_ne_bytes(*word));
+    let words: Vec<usize> = words.collect();
+    words.as_chunks().0.iter().find_map(|[kind, value]| (*kind == wanted).then_some(*value))
 }
 
 #[cfg(test)]
@@ -210,6 +282,7 @@ mod tests {
         assert_eq!(files.len(), 2);
         assert_eq!((files[1].name().as_str(), files[1].is_deleted), ("libssl.so.3", true));
         assert_eq!((files[1].range.as_str(), files[1].len(), files[1].is_shared), ("7f00-7f01", Some(1), false));
+        assert_eq!((files[0].inode, files[1].inode), (1, 2));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What a server has counted: whether its contexts use the core, and what came of it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::json;
 use ticketshim_keys::counters::file::Family;
 use ticketshim_keys::counters::{Counter, REFUSALS};
+use ticketshim_keys::state::Refusal;
 
 use super::report::Report;
 use crate::process::Process;
@@ -31,6 +31,8 @@ pub struct Counted {
     pub doors: Vec<&'static str>,
     /// Tickets that the core has sealed.
     pub sealed: u64,
+    /// Why it does not use or write its state file.
+    pub refusal: Option<Refusal>,
 }
 
 /// Shows what the process and those it came from have counted; `None` if they publish nothing.
@@ -88,19 +90,14 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
             &json!({ "chain": chain.to_string(), "epoch": epoch }),
         );
     }
-    for refusal in families.iter().filter_map(|family| family.refusal) {
-        report.note(format_args!(
-            "it does not use or write its state file: {}",
-            refusal.text(Path::new("the state file"))
-        ));
-    }
     if sum(Counter::Failures) > 0 {
         report.note(format_args!(
             "{} troubles of the library became full handshakes: please report it",
             sum(Counter::Failures)
         ));
     }
-    Some(Counted { attached, detached, doors: doors.into_iter().map(|(name, _)| name).collect(), sealed })
+    let refusal = families.iter().find_map(|family| family.refusal);
+    Some(Counted { attached, detached, doors: doors.into_iter().map(|(name, _)| name).collect(), sealed, refusal })
 }
 
 /// The families that the process may belong to.

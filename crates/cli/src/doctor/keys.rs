@@ -1,16 +1,19 @@
 //! What the settings say, and what the state file is.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{StatVfsMountFlags, statvfs};
 use serde::Serialize;
 use ticketshim_keys::clock;
 use ticketshim_keys::settings::{Bind, Duration, Mode, Settings};
 use ticketshim_keys::state::{self, Refusal, State};
 
 use super::report::Report;
+use crate::access::{Blocked, Right, Who};
 use crate::state::about;
-use crate::text::Utc;
+use crate::text::{Utc, user_name};
 
 /// Shows the settings in force. False if they switch the library off.
 pub fn settings(report: &mut Report, settings: &Settings) -> bool {
@@ -53,35 +56,67 @@ struct StateFact {
     mode: Option<String>,
 }
 
-/// Shows the state file. `at` is where it is for us, `name` what the settings call it, `uid` who is to read it.
-/// False if it will not be used.
-pub fn state_file(report: &mut Report, name: &Path, at: &Path, uid: u32) -> bool {
+/// What comes of a state file.
+pub enum Use {
+    /// It is used, or will be made.
+    Used,
+    /// There was no way to find out.
+    Unknown,
+    /// It is not: why, and what to do.
+    Refused(String),
+}
+
+/// Shows the state file. `way` is where it is for us, if its user may go there, `name` what the settings call it; `who` has
+/// to read it, or to make it if it is missing, and is `None` if that is not known.
+pub fn state_file(report: &mut Report, name: &Path, way: &Result<PathBuf, Blocked>, who: Option<&Who>) -> Use {
     let mut fact = StateFact { file: name.display().to_string(), ..StateFact::default() };
+    let at = match way {
+        Ok(at) => at,
+        Err(blocked) => {
+            let (used, text) = blocked_way(name, blocked, who);
+            fact.refused = matches!(used, Use::Refused(_)).then(|| text.clone());
+            report.fact_as("state file", text, &fact);
+            return used;
+        }
+    };
     let readers = state::readers(at).ok();
     fact.owner = readers.map(|r| r.owner);
     fact.mode = readers.map(|r| format!("{:04o}", r.mode));
-    let found = match state::read(at) {
+    let (used, found) = match state::read(at) {
         // The server's own file, and we are root, who is somebody else.
-        Err(Refusal::Owner(owner)) if owner == uid => {
-            fs::read(at).map_err(|_| Refusal::Denied).and_then(|bytes| State::from_bytes(&bytes))
+        Err(Refusal::Owner(owner)) if who.is_none_or(|who| who.uid == owner) => {
+            (Use::Used, fs::read(at).map_err(|_| Refusal::Denied).and_then(|bytes| State::from_bytes(&bytes)))
         }
-        other => other.map_err(|refusal| about(at, refusal)),
-    };
-    let text = match &found {
-        Ok(state) => {
-            describe(&mut fact, state);
-            in_words(&fact, state, readers.map(|r| (r.owner, r.group)))
+        Err(Refusal::Denied) if who.is_none_or(|who| who.uid != Who::ourselves().uid) => {
+            report.fact_as("state file", format_args!("{}: only its user may look into it", name.display()), &fact);
+            return Use::Unknown;
         }
         Err(refusal) => {
-            let why = refusal.text(name).to_string();
-            fact.refused = Some(why.clone());
-            if *refusal == Refusal::Missing {
-                format!("{} (missing: it will be made where the server may)", name.display())
-            } else {
-                format!("REFUSED: {why}")
-            }
+            let why = about(at, refusal).text(name).to_string();
+            (Use::Refused(format!("the state file is refused, so keys are the process's own: {why}")), Err(refusal))
         }
+        Ok(state) => (Use::Used, Ok(state)),
     };
+    let cannot = who.and_then(|who| cannot(who, name, at));
+    let (used, text) = match (found, cannot) {
+        (Err(Refusal::Missing), Some(why)) => (Use::Refused(why.clone()), format!("MISSING: {why}")),
+        (Err(Refusal::Missing), None) if who.is_none() => {
+            (Use::Unknown, format!("{} (missing, and who should make it cannot be told)", name.display()))
+        }
+        (Err(Refusal::Missing), None) => {
+            let who = who.map(ToString::to_string).unwrap_or_default();
+            (Use::Used, format!("{} (missing: {who} may make it, with the next TLS context)", name.display()))
+        }
+        (Ok(_), Some(why)) => (Use::Refused(why.clone()), format!("REFUSED: {why}")),
+        (Ok(state), None) => {
+            describe(&mut fact, &state);
+            (used, in_words(&fact, &state, readers.map(|r| (r.owner, r.group))))
+        }
+        (Err(refusal), _) => (used, format!("REFUSED: {}", about(at, refusal).text(name))),
+    };
+    if let Use::Refused(why) = &used {
+        fact.refused = Some(why.clone());
+    }
     if fact.behind_seconds.is_some_and(|behind| behind > 86_400) {
         report.note(format_args!(
             "nobody advances the state file: whoever steals it opens tickets that are {} too old; run `ticketshim state \
@@ -91,7 +126,60 @@ pub fn state_file(report: &mut Report, name: &Path, at: &Path, uid: u32) -> bool
         ));
     }
     report.fact_as("state file", text, &fact);
-    found.is_ok() || matches!(found, Err(Refusal::Missing))
+    used
+}
+
+/// A path that ends before the file.
+fn blocked_way(name: &Path, blocked: &Blocked, who: Option<&Who>) -> (Use, String) {
+    let file = name.display();
+    let dir = name.parent().unwrap_or(Path::new("/")).display();
+    let owner = who.filter(|who| who.uid != 0).map(|who| format!(" -o {}", who.uid)).unwrap_or_default();
+    let why = match (blocked, who) {
+        (Blocked::Unknown(..), _) | (_, None) => return (Use::Unknown, format!("{file}: {blocked}")),
+        (Blocked::NoDirectory(_), _) => {
+            format!("{file} cannot be made, as {blocked}: install -d -m 700{owner} {dir}, and start the server again")
+        }
+        (Blocked::Search(_), Some(who)) => format!(
+            "{file} is out of reach for {who}, because {blocked} by it: name a file in a directory of its own (install -d \
+             -m 700{owner} DIR)"
+        ),
+    };
+    (Use::Refused(why.clone()), why)
+}
+
+/// Why that user can neither read the file nor, if it is missing, make it; `None` if it can.
+fn cannot(who: &Who, name: &Path, at: &Path) -> Option<String> {
+    let (file, uid) = (name.display(), who.uid);
+    let dir = name.parent().unwrap_or(Path::new("/")).display();
+    match fs::symlink_metadata(at) {
+        Ok(meta) if meta.uid() != 0 && meta.uid() != uid => Some(format!(
+            "{file} belongs to {}, and the server, which is {who}, takes root's and its own only: chown {uid} {file}",
+            user_name(meta.uid())
+        )),
+        Ok(meta) if !who.may(&meta, Right::Read) => Some(format!(
+            "{who} cannot read {file} (mode {:04o}, of {}): chown {uid} {file}, or a group (docs/operators.md, \"Servers \
+             that never were root\")",
+            meta.mode() & 0o7777,
+            user_name(meta.uid())
+        )),
+        Ok(_) => None,
+        Err(_) => {
+            let place = at.parent()?;
+            if statvfs(place).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+                return Some(format!(
+                    "{file} is missing, and {dir} is read-only there: let the service write it (StateDirectory= or \
+                     ReadWritePaths= of systemd), or make it with `ticketshim state init {file}`"
+                ));
+            }
+            let writes = fs::metadata(place).is_ok_and(|meta| who.may(&meta, Right::Write));
+            (!writes).then(|| {
+                format!(
+                    "{file} is missing, and {who} may not write to {dir}: make it with `ticketshim state init {file}`, chown \
+                     {uid} {file}, and start the server again"
+                )
+            })
+        }
+    }
 }
 
 fn describe(fact: &mut StateFact, state: &State) {

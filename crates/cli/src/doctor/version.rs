@@ -9,6 +9,17 @@ pub fn openssl(path: &Path) -> Option<String> {
     find(&fs::read(path).ok()?)
 }
 
+/// The OpenSSL whose libssl a program carries inside, linked statically. A text alone says little: programs name the one
+/// that they were built with.
+pub fn inside(path: &Path) -> Option<String> {
+    // In the error texts of its own source file.
+    const MARK: &[u8] = b"ssl/ssl_lib.c";
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let data = fs::read(path).ok()?;
+    let has_it = data.iter().enumerate().any(|(at, byte)| *byte == MARK[0] && data[at..].starts_with(MARK));
+    if has_it { find(&data) } else { None }
+}
+
 /// The same in bytes that are at hand.
 pub fn find(data: &[u8]) -> Option<String> {
     const MARKS: [&[u8]; 2] = [b"OpenSSL ", b"LibreSSL "];

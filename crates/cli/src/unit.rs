@@ -1,0 +1,177 @@
+//! Services of systemd: what their files say, without asking systemd, which need not run here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ticketshim_keys::settings::{self, Settings};
+
+use crate::process::{self, Process};
+
+/// Where unit files are, the first wins (systemd.unit(5)).
+const DIRS: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// A service.
+#[derive(Debug, Default)]
+pub struct Unit {
+    pub name: String,
+    /// What it starts: the program and its arguments.
+    pub command: Vec<String>,
+    /// What it puts into the environment.
+    pub environment: HashMap<String, String>,
+}
+
+impl Unit {
+    /// Reads a service's files; `None` if there are none.
+    pub fn load(name: &str) -> Option<Self> {
+        Self::load_from(&DIRS.map(PathBuf::from), name)
+    }
+
+    fn load_from(dirs: &[PathBuf], name: &str) -> Option<Self> {
+        // NAME@INSTANCE.service is made of NAME@.service.
+        let template = name.split_once('@').and_then(|(base, rest)| {
+            let suffix = rest.rsplit_once('.').map_or("service", |(_, suffix)| suffix);
+            Some(format!("{base}@.{suffix}")).filter(|template| template != name)
+        });
+        let names: Vec<&str> = [Some(name), template.as_deref()].into_iter().flatten().collect();
+        let main = names.iter().find_map(|name| dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file()))?;
+        let mut unit = Self { name: name.to_owned(), ..Self::default() };
+        unit.take(&fs::read_to_string(main).ok()?);
+        // By the names of the files, whichever directory they are in.
+        let mut drop_ins: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+        for dir in dirs.iter().flat_map(|dir| names.iter().map(move |name| dir.join(format!("{name}.d")))) {
+            let files = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+            for file in files.filter(|file| file.extension().is_some_and(|suffix| suffix == "conf")) {
+                drop_ins.entry(file.file_name().unwrap_or_default().to_owned()).or_insert(file);
+            }
+        }
+        drop_ins.values().filter_map(|file| fs::read_to_string(file).ok()).for_each(|text| unit.take(&text));
+        Some(unit)
+    }
+
+    /// The settings that it makes, with this machine's file.
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings::with_file(|name| self.variable(name).map(Into::into));
+        settings.complaints.extend(self.environment.keys().filter_map(|name| settings::misspelt(name.as_bytes())));
+        settings
+    }
+
+    /// What it sets a variable to.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
+    }
+
+    /// Takes over what a file says.
+    fn take(&mut self, text: &str) {
+        let text = text.replace("\\\n", " ");
+        let mut section = "";
+        for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
+            if line.starts_with('[') {
+                section = line;
+            }
+            let Some((key, value)) = line.split_once('=').filter(|_| section == "[Service]") else { continue };
+            match (key.trim(), value.trim()) {
+                ("Environment", "") => self.environment.clear(),
+                ("Environment", value) => self.assign(words(value)),
+                ("EnvironmentFile", file) => {
+                    let file = fs::read_to_string(file.trim_start_matches('-')).unwrap_or_default();
+                    let lines = file.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';']));
+                    self.assign(lines.map(|line| words(line).concat()));
+                }
+                ("ExecStart", "") => self.command.clear(),
+                ("ExecStart", command) => self.command = words(command.trim_start_matches(['-', '@', ':', '+', '!'])),
+                _ => {}
+            }
+        }
+    }
+
+    fn assign(&mut self, pairs: impl IntoIterator<Item = String>) {
+        let pairs = pairs.into_iter().filter_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        });
+        self.environment.extend(pairs);
+    }
+}
+
+/// Words, some in quotes.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in text.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if c == '"' || c == '\'' => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            None if c.is_ascii_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// The service whose server a process is, or is of. What was started by hand below another service is not that one's.
+pub fn of_process(process: &Process) -> Option<Unit> {
+    let name = named(process.pid)?;
+    let main = main_process(&name)?;
+    let same = main == process.pid
+        || fs::read_link(format!("/proc/{main}/exe")).is_ok_and(|program| program == process.program);
+    if same { Unit::load(&name) } else { None }
+}
+
+/// The service that a process's control group is called by.
+fn named(pid: u32) -> Option<String> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let paths = groups.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    // A user's own services lie below one of the system's: the last is the process's.
+    paths.filter_map(|path| path.rsplit('/').find(|part| part.ends_with(".service"))).map(str::to_owned).next()
+}
+
+/// The main process of a service that runs.
+pub fn main_process(name: &str) -> Option<u32> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    process::firsts(pids.filter(|pid| named(*pid).as_deref() == Some(name)).collect())
+}
+
+/// Whether a path is a service's name rather than a program's.
+pub fn is_name(text: &str) -> bool {
+    text.ends_with(".service") && !Path::new(text).exists() && !text.contains('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_its_file_and_its_drop_ins() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir_all(path("etc/s@.service.d")).unwrap();
+        fs::create_dir_all(path("lib/s@1.service.d")).unwrap();
+        fs::write(
+            path("lib/s@.service"),
+            "[Unit]\nEnvironment=NO=1\n[Service]\nExecStart=-/bin/s -g \\\n 'a b'\nEnvironment=A=1\n",
+        )
+        .unwrap();
+        fs::write(path("lib/s@1.service.d/b.conf"), "[Service]\nEnvironment=\"B=x y\" 'A=2'\n").unwrap();
+        fs::write(path("file"), "# text\nC=\"3\"\n").unwrap();
+        let file = format!("[Service]\n# Environment=NO=1\nEnvironmentFile=-{}\n", path("file").display());
+        fs::write(path("etc/s@.service.d/a.conf"), file).unwrap();
+        let dirs = [path("etc"), path("lib")];
+        let unit = Unit::load_from(&dirs, "s@1.service").unwrap();
+        assert_eq!(unit.command, ["/bin/s", "-g", "a b"]);
+        let of = |name| unit.variable(name);
+        assert_eq!((of("A"), of("B"), of("C"), of("NO")), (Some("2"), Some("x y"), Some("3"), None));
+        assert!(Unit::load_from(&dirs, "t.service").is_none());
+    }
+}
