@@ -15,13 +15,17 @@ typedef struct datagram {
 
 typedef struct queue {
     datagram *first, *last;
+    int peeks;                /* DTLSv1_listen() looks at one, and leaves it */
 } queue;
 
 static BIO_METHOD *method;
 
 static int dgram_create(BIO *b)
 {
-    BIO_set_data(b, ts_xmalloc(sizeof(queue)));
+    queue *q = ts_xmalloc(sizeof(*q));
+
+    memset(q, 0, sizeof(*q));
+    BIO_set_data(b, q);
     BIO_set_init(b, 1);
     return 1;
 }
@@ -71,6 +75,8 @@ static int dgram_read(BIO *b, char *out, int size)
     /* What does not fit is lost, as with recv() on a datagram socket. */
     n = d->len < (size_t)size ? d->len : (size_t)size;
     memcpy(out, d->data, n);
+    if (q->peeks)
+        return (int)n;
     q->first = d->next;
     free(d);
     return (int)n;
@@ -80,9 +86,11 @@ static long dgram_ctrl(BIO *b, int cmd, long num, void *ptr)
 {
     queue *q = BIO_get_data(b);
 
-    (void)num;
     (void)ptr;
     switch (cmd) {
+    case BIO_CTRL_DGRAM_SET_PEEK_MODE:
+        q->peeks = num != 0;
+        return 1;
     case BIO_CTRL_FLUSH:
     case BIO_CTRL_DUP:
         return 1;

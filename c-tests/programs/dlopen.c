@@ -3,8 +3,12 @@
  * with dlopen() and dlsym(). These calls go to libssl itself, past the shim;
  * what libssl then does inside may come back to it. Either way all works: full
  * handshake, ticket, resumption. TLS 1.2 without certificates keeps it small.
+ *
+ * dlmopen.c does the same in a link namespace of its own.
  */
-#define _GNU_SOURCE /* RTLD_DEFAULT */
+#ifndef _GNU_SOURCE
+# define _GNU_SOURCE /* RTLD_DEFAULT */
+#endif
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -46,9 +50,17 @@ static void ok(int cond, const char *what)
     printf("%s %d - %s\n", cond ? "ok" : "not ok", tests, what);
 }
 
+#ifdef SPACE
+static Lmid_t space = SPACE;
+#endif
+
 static void *load(const char *file)
 {
+#ifdef SPACE
+    void *handle = dlmopen(space, file, RTLD_NOW | RTLD_LOCAL);
+#else
     void *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+#endif
 
     if (handle == NULL) {
         printf("Bail out! %s\n", dlerror());
@@ -149,10 +161,18 @@ static int shim_is_well(void)
 
 int main(void)
 {
-    void *libssl = load("libssl" SUFFIX), *libcrypto = load("libcrypto" SUFFIX);
+    void *libssl = load("libssl" SUFFIX), *libcrypto;
     SSL_CTX *srv, *cli;
     SSL_SESSION *first, *second;
     int resumed;
+
+#ifdef SPACE
+    if (dlinfo(libssl, RTLD_DI_LMID, &space) != 0) {
+        printf("Bail out! %s\n", dlerror());
+        exit(70);
+    }
+#endif
+    libcrypto = load("libcrypto" SUFFIX);
 
 #define FIND(name) find(libssl, #name, &x##name);
 #define FIND_CRYPTO(name) find(libcrypto, #name, &x##name);
