@@ -2,6 +2,9 @@
 //! and the one fact of a context that libssl lets nobody read.
 //!
 //! No prototype of these is in our header: they are OpenSSL's, and programs call them as they always did.
+//!
+//! Where the real function may call code of the application's, it is called outside of the panic guard, and with nothing
+//! at hand that would have to be undone: that code may jump or throw over us.
 
 use std::ffi::{c_int, c_long, c_uchar, c_uint, c_void};
 use std::{ptr, slice};
@@ -20,20 +23,17 @@ version_libssl!("SSL_CTX_new");
 /// # Safety
 /// As SSL_CTX_new(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn SSL_CTX_new(method: *const SSL_METHOD) -> *mut SSL_CTX {
-    let ctx = guard(None, || {
+pub unsafe extern "C-unwind" fn SSL_CTX_new(method: *const SSL_METHOD) -> *mut SSL_CTX {
+    let Some(real) = guard(None, || {
         connection::watch();
-        let real = real::SSL_CTX_NEW.get()?;
-        // SAFETY: the caller's promise, the same as the real function's.
-        Some(unsafe { real(method) })
-    });
-    attached(ctx, false)
-}
-
-/// The context with the core in it. Whatever goes wrong with that, the program gets its context.
-pub(super) fn attached(ctx: Option<*mut SSL_CTX>, fetches_its_own: bool) -> *mut SSL_CTX {
-    let ctx = ctx.unwrap_or(ptr::null_mut());
-    guard((), || context::attach_new(ctx, fetches_its_own));
+        real::SSL_CTX_NEW.get()
+    }) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: the caller's promise, the same as the real function's.
+    let ctx = unsafe { real(method) };
+    // Whatever goes wrong with that, the program gets its context.
+    guard((), || context::attach_new(ctx, false));
     ctx
 }
 
@@ -69,27 +69,28 @@ version_libssl!("SSL_CTX_ctrl");
 /// # Safety
 /// As SSL_CTX_ctrl(3); a NULL context is answered, except for the commands that libssl takes it with.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn SSL_CTX_ctrl(ctx: *mut SSL_CTX, cmd: c_int, larg: c_long, parg: *mut c_void) -> c_long {
-    guard(0, || {
+pub unsafe extern "C-unwind" fn SSL_CTX_ctrl(ctx: *mut SSL_CTX, cmd: c_int, larg: c_long, parg: *mut c_void) -> c_long {
+    let real = guard(None, || {
         // These check a list against the library, not against a context.
         let without_ctx = matches!(
             cmd,
             ffi::SSL_CTRL_SET_GROUPS_LIST | ffi::SSL_CTRL_SET_SIGALGS_LIST | ffi::SSL_CTRL_SET_CLIENT_SIGALGS_LIST
         );
         if !without_ctx && is_null(ctx, "SSL_CTX_ctrl", "ctx") {
-            return 0;
+            return None;
         }
-        let Some(real) = real::SSL_CTX_CTRL.get() else { return 0 };
-        // SAFETY: the caller's promise, the same as the real function's.
-        let real = || unsafe { real(ctx, cmd, larg, parg) };
-        match cmd {
-            // Without a buffer it only asks how long the keys are.
-            ffi::SSL_CTRL_GET_TLSEXT_TICKET_KEYS | ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS if !parg.is_null() => {
-                context::raw_keys_door(ctx, real)
-            }
-            _ => real(),
+        real::SSL_CTX_CTRL.get()
+    });
+    let Some(real) = real else { return 0 };
+    // SAFETY: the caller's promise, the same as the real function's.
+    let real = || unsafe { real(ctx, cmd, larg, parg) };
+    match cmd {
+        // Without a buffer it only asks how long the keys are. (No code of the application's is called for these.)
+        ffi::SSL_CTRL_GET_TLSEXT_TICKET_KEYS | ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS if !parg.is_null() => {
+            guard(0, || context::raw_keys_door(ctx, real))
         }
-    })
+        _ => real(),
+    }
 }
 
 version_libssl!("SSL_CTX_set_session_id_context");
@@ -129,17 +130,18 @@ version_libssl!("SSL_set_SSL_CTX");
 /// # Safety
 /// As SSL_set_SSL_CTX(3); a NULL SSL is answered.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX) -> *mut SSL_CTX {
-    guard(ptr::null_mut(), || {
+pub unsafe extern "C-unwind" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX) -> *mut SSL_CTX {
+    let real = guard(None, || {
         if is_null(ssl, "SSL_set_SSL_CTX", "ssl") {
-            return ptr::null_mut();
+            return None;
         }
-        let Some(real) = real::SET_SSL_CTX.get() else { return ptr::null_mut() };
         // SAFETY: the caller's promise: a live SSL, which no other thread uses.
         unsafe { connection::of(ssl) };
-        // SAFETY: the caller's promise, the same as the real function's.
-        unsafe { real(ssl, ctx) }
-    })
+        real::SET_SSL_CTX.get()
+    });
+    let Some(real) = real else { return ptr::null_mut() };
+    // SAFETY: the caller's promise, the same as the real function's. It may be the end of a context.
+    unsafe { real(ssl, ctx) }
 }
 
 version_libssl!("SSL_CTX_set_verify");

@@ -1,10 +1,10 @@
 //! The interposed functions that came with OpenSSL 3.
 
 use std::ffi::{c_char, c_int};
+use std::ptr;
 
 use openssl_sys::{OSSL_LIB_CTX, SSL_CTX, SSL_METHOD};
 
-use super::interposed::attached;
 use super::{is_null, version_libssl};
 use crate::libssl::context::{self, Door};
 use crate::libssl::guard::{Api, guard};
@@ -16,18 +16,21 @@ version_libssl!("SSL_CTX_new_ex");
 /// # Safety
 /// As SSL_CTX_new_ex(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn SSL_CTX_new_ex(
+pub unsafe extern "C-unwind" fn SSL_CTX_new_ex(
     libctx: *mut OSSL_LIB_CTX,
     propq: *const c_char,
     method: *const SSL_METHOD,
 ) -> *mut SSL_CTX {
-    let ctx = guard(None, || {
+    let Some(real) = guard(None, || {
         connection::watch();
-        let real = mechanism::SSL_CTX_NEW_EX.get()?;
-        // SAFETY: the caller's promise, the same as the real function's.
-        Some(unsafe { real(libctx, propq, method) })
-    });
-    attached(ctx, !libctx.is_null() || !propq.is_null())
+        mechanism::SSL_CTX_NEW_EX.get()
+    }) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: the caller's promise, the same as the real function's.
+    let ctx = unsafe { real(libctx, propq, method) };
+    guard((), || context::attach_new(ctx, !libctx.is_null() || !propq.is_null()));
+    ctx
 }
 
 version_libssl!("SSL_CTX_set_tlsext_ticket_key_evp_cb");

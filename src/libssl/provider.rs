@@ -38,7 +38,7 @@ pub(crate) type KeyFn = Option<
 
 real! {
     SSL_CTX_NEW_EX = "SSL_CTX_new_ex" in NODE,
-        unsafe extern "C" fn(*mut OSSL_LIB_CTX, *const c_char, *const SSL_METHOD) -> *mut SSL_CTX;
+        unsafe extern "C-unwind" fn(*mut OSSL_LIB_CTX, *const c_char, *const SSL_METHOD) -> *mut SSL_CTX;
     SET_TICKET_KEY_EVP_CB = "SSL_CTX_set_tlsext_ticket_key_evp_cb" in NODE,
         unsafe extern "C" fn(*mut SSL_CTX, KeyFn) -> c_int;
 }

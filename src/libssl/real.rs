@@ -30,7 +30,8 @@ pub(super) const SONAME: &CStr = constant(concat!(env!("TICKETSHIM_LIBSSL"), "\0
 pub(super) const NODE: &CStr = constant(concat!(env!("TICKETSHIM_NODE"), "\0"));
 const NODE_TICKETS: &CStr = constant(concat!(env!("TICKETSHIM_TICKETS_NODE"), "\0"));
 
-/// Each line gives the function's type as the OpenSSL header of its version has it: what [`Real::get`] relies on.
+/// Each line gives the function's type as the OpenSSL header of its version has it: what [`Real::get`] relies on. Those that
+/// may call the application's own code (in ex_data callbacks, in a security callback) are "C-unwind": that may throw.
 macro_rules! real {
     ($($name:ident = $symbol:literal in $node:expr, $type:ty;)*) => {$(
         pub(crate) static $name: $crate::libssl::real::Real<$type> =
@@ -39,14 +40,15 @@ macro_rules! real {
 }
 
 real! {
-    SSL_CTX_NEW = "SSL_CTX_new" in NODE, unsafe extern "C" fn(*const SSL_METHOD) -> *mut SSL_CTX;
-    SSL_CTX_CTRL = "SSL_CTX_ctrl" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, c_long, *mut c_void) -> c_long;
+    SSL_CTX_NEW = "SSL_CTX_new" in NODE, unsafe extern "C-unwind" fn(*const SSL_METHOD) -> *mut SSL_CTX;
+    SSL_CTX_CTRL = "SSL_CTX_ctrl" in NODE,
+        unsafe extern "C-unwind" fn(*mut SSL_CTX, c_int, c_long, *mut c_void) -> c_long;
     SSL_CTX_CALLBACK_CTRL = "SSL_CTX_callback_ctrl" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, AnyFn) -> c_long;
     SET_SESSION_ID_CONTEXT = "SSL_CTX_set_session_id_context" in NODE,
         unsafe extern "C" fn(*mut SSL_CTX, *const c_uchar, c_uint) -> c_int;
     SSL_CTX_SET_VERIFY = "SSL_CTX_set_verify" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, AnyFn);
     SSL_SET_VERIFY = "SSL_set_verify" in NODE, unsafe extern "C" fn(*mut SSL, c_int, AnyFn);
-    SET_SSL_CTX = "SSL_set_SSL_CTX" in NODE, unsafe extern "C" fn(*mut SSL, *mut SSL_CTX) -> *mut SSL_CTX;
+    SET_SSL_CTX = "SSL_set_SSL_CTX" in NODE, unsafe extern "C-unwind" fn(*mut SSL, *mut SSL_CTX) -> *mut SSL_CTX;
     SET_SESSION_TICKET_CB = "SSL_CTX_set_session_ticket_cb" in NODE_TICKETS,
         unsafe extern "C" fn(
             *mut SSL_CTX,
