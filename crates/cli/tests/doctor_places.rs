@@ -160,16 +160,23 @@ fn a_static_libssl_beside_a_shared_one() {
     let Some(helper) = World::new(&["-lssl", "-lcrypto"]) else { return };
     let flags: Vec<&str> = places.iter().map(String::as_str).collect();
     let module = [&flags[..], &["-shared", "-fPIC", "-Wl,-soname,libuser.so", "-lssl", "-lcrypto"]].concat();
-    let code = "#include <openssl/ssl.h>\nunsigned long used(void) { return OpenSSL_version_num() + (SSL_get_version == 0); }\n";
+    let code = "#include <openssl/ssl.h>\nconst char *used(SSL *ssl) { return SSL_get_version(ssl); }\n";
     let Some(module) = compile(&helper.dir, "libuser.so", code, &module) else { return };
     let at = format!("-Wl,-rpath,{}", helper.dir.path().display());
-    let order = ["-l:libssl.a", "-Wl,--no-as-needed", module.to_str().unwrap(), "-lcrypto", "-ldl", "-lpthread", &at];
-    let Some(world) = World::new(&order) else { return };
-    let gave = run(&["doctor", "--", world.server.to_str().unwrap()]);
-    assert!(gave.code == 1 && verdict(&gave).contains("inside"), "{}", gave.out);
-    let (_running, pid) = start(world.preloading(&world.server).env("TICKETSHIM_STATS", world.path("stats")));
-    let gave = run(&["doctor", &pid]);
-    assert!(gave.code == 1 && verdict(&gave).contains("inside"), "{}", gave.out);
+    let module = module.to_str().unwrap();
+    // What is inside is seen from outside by whatever the program loads, or is hidden.
+    for hide in ["-Wl,--exclude-libs,ALL", "-Wl,--export-dynamic"] {
+        let order = ["-l:libssl.a", "-l:libcrypto.a", hide, "-Wl,--no-as-needed", module, "-ldl", "-lpthread", &at];
+        let Some(world) = World::new(&order) else { return };
+        let gave = run(&["doctor", "--", world.server.to_str().unwrap()]);
+        assert!(gave.code == 1 && verdict(&gave).contains("inside"), "{hide}: {}", gave.out);
+        let hidden = hide.contains("exclude");
+        assert_eq!(verdict(&gave).contains("libuser.so"), hidden, "what uses the shared one: {}", gave.out);
+        let (_running, pid) = start(world.preloading(&world.server).env("TICKETSHIM_STATS", world.path("stats")));
+        let gave = run(&["doctor", &pid]);
+        // What is seen from outside stands before the library as well: the program comes first.
+        assert!(gave.code == 1 && verdict(&gave).contains("inside"), "{hide}: {}", gave.out);
+    }
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn use_of_libssl(
     }
     report.fact("libssl", "none");
     let other = OTHERS.iter().find(|(prefix, _)| all.iter().any(|l| l.name.starts_with(prefix)));
-    let embedded = version::openssl(&program.elf.path);
+    let embedded = version::inside(&program.elf.path).or_else(|| version::openssl(&program.elf.path));
     let verdict = match (other, embedded) {
         (_, Some(version)) => format!("{name} carries {version} inside: use a build that links libssl dynamically"),
         (Some((_, product)), None) => format!("{name} uses {product}, not OpenSSL"),

@@ -245,7 +245,7 @@ fn without_library(
         if let Some(unread) = files.unread.first() {
             return (Outcome::Unknown, cannot_read(process, unread));
         }
-        let inside = fs::read(&path).ok().and_then(|data| version::find(&data));
+        let inside = version::inside(&path).or_else(|| version::openssl(&path));
         let verdict = match inside {
             Some(version) => format!("{name} carries {version} inside: use a build that links libssl dynamically"),
             None => format!("{name} does not use OpenSSL: there is nothing to help with"),
