@@ -24,16 +24,18 @@ version_libssl!("SSL_CTX_new");
 /// As SSL_CTX_new(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn SSL_CTX_new(method: *const SSL_METHOD) -> *mut SSL_CTX {
-    let Some(real) = guard(None, || {
-        connection::watch();
-        real::SSL_CTX_NEW.get()
+    let Some((real, watched)) = guard(None, || {
+        let watched = connection::watch(method);
+        Some((real::SSL_CTX_NEW.get()?, watched))
     }) else {
         return ptr::null_mut();
     };
     // SAFETY: the caller's promise, the same as the real function's.
     let ctx = unsafe { real(method) };
     // Whatever goes wrong with that, the program gets its context.
-    guard((), || context::attach_new(ctx, false));
+    if watched {
+        guard((), || context::attach_new(ctx, false));
+    }
     ctx
 }
 

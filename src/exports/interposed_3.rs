@@ -21,15 +21,17 @@ pub unsafe extern "C-unwind" fn SSL_CTX_new_ex(
     propq: *const c_char,
     method: *const SSL_METHOD,
 ) -> *mut SSL_CTX {
-    let Some(real) = guard(None, || {
-        connection::watch();
-        mechanism::SSL_CTX_NEW_EX.get()
+    let Some((real, watched)) = guard(None, || {
+        let watched = connection::watch(method);
+        Some((mechanism::SSL_CTX_NEW_EX.get()?, watched))
     }) else {
         return ptr::null_mut();
     };
     // SAFETY: the caller's promise, the same as the real function's.
     let ctx = unsafe { real(libctx, propq, method) };
-    guard((), || context::attach_new(ctx, !libctx.is_null() || !propq.is_null()));
+    if watched {
+        guard((), || context::attach_new(ctx, !libctx.is_null() || !propq.is_null()));
+    }
     ctx
 }
 

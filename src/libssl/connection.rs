@@ -2,7 +2,9 @@
 
 use std::ffi::{c_int, c_long, c_void};
 
-use openssl_sys::{CRYPTO_EX_DATA, SSL, SSL_CTX, SSL_get_SSL_CTX, SSL_get_ex_data};
+use openssl_sys::{
+    CRYPTO_EX_DATA, DTLS_client_method, SSL, SSL_CTX, SSL_METHOD, SSL_get_SSL_CTX, SSL_get_ex_data, TLS_client_method,
+};
 use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::FullHandshake;
@@ -52,13 +54,28 @@ impl Connection {
     }
 }
 
-/// Has libssl tell us of every `SSL_CTX` and `SSL` that is made from now on. Called before the first context is made.
-pub(crate) fn watch() {
+/// Has libssl tell us of every `SSL_CTX` and `SSL` that is made from now on. Called before a context of this method is made.
+/// False if nothing is to be kept of that: it is a client's, and there was none of another kind before. So a program that
+/// is a client only has its ex_data indexes for itself.
+pub(crate) fn watch(method: *const SSL_METHOD) -> bool {
     if shim().settings.mode == Mode::Off {
-        return;
+        return true;
+    }
+    if !context::is_watched() && is_clients(method) {
+        return false;
     }
     context::watch();
     PARTS.reserve(ffi::EX_INDEX_SSL, Some(new_connection), Some(dup_connection), free_connection);
+    true
+}
+
+/// Whether it is a method that only clients have.
+fn is_clients(method: *const SSL_METHOD) -> bool {
+    // SAFETY: always allowed: the address of a constant of libssl's.
+    let tls = unsafe { TLS_client_method() };
+    // SAFETY: as above.
+    let dtls = unsafe { DTLS_client_method() };
+    method == tls || method == dtls
 }
 
 /// Our part of a connection. `None` for one that was made before we watched, or when memory had run out.

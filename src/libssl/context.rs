@@ -198,6 +198,11 @@ pub(super) fn watch() -> bool {
     PARTS.reserve(ffi::EX_INDEX_SSL_CTX, Some(new_context), None, free_context)
 }
 
+/// Whether that was asked for.
+pub(super) fn is_watched() -> bool {
+    PARTS.is_reserved()
+}
+
 impl Context {
     fn tell_who_asks(&self) {
         if self.verifies.load(Ordering::Relaxed) && self.is_server.load(Ordering::Relaxed) {

@@ -54,6 +54,10 @@ impl Class {
         self.index.get_or_init(reserve).is_some()
     }
 
+    pub(super) fn is_reserved(&self) -> bool {
+        self.index().is_some()
+    }
+
     fn index(&self) -> Option<c_int> {
         *self.index.get()?
     }
