@@ -28,6 +28,7 @@ check: deps build lint \
   check-sharing \
   check-binding \
   check-hostile-fast \
+  check-models-fast \
   check-valgrind \
   check-instructions \
   check-versions-fast \
@@ -40,13 +41,14 @@ check: deps build lint \
 check-fast: need-fast build check-core check-c ## the core's tests and the C suite (about two minutes)
 
 .PHONY: lint
-lint: need-lint ## formatting, clippy, rustdoc and shellcheck without a warning; also of benches/core and fuzz
+lint: need-lint ## formatting, clippy, rustdoc and shellcheck without a warning; also of benches/core, fuzz and models
 	$(CARGO) fmt --all --check
 	scripts/lint-shell
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p ticketshim --features fault-injection -- -D warnings
 	cd benches/core && $(CARGO) clippy --quiet --locked --all-targets --target-dir ../../target/workspaces -- -D warnings
 	cd fuzz && TICKETSHIM_FUZZ_SHIM=unused $(CARGO) clippy --quiet --locked --target-dir ../target/workspaces -- -D warnings
+	cd models && $(CARGO) clippy --quiet --locked --target-dir ../target/workspaces -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: check-core

@@ -14,6 +14,7 @@ PACKAGES_binding      := $(PACKAGES_build) openssl perl nginx apache2
 PACKAGES_valgrind     := $(PACKAGES_build) openssl perl valgrind
 PACKAGES_instructions := $(PACKAGES_build) python3 valgrind
 PACKAGES_hostile      := $(PACKAGES_build) openssl perl python3 gdb nginx procps util-linux
+PACKAGES_models       := build-essential
 PACKAGES_endurance    := $(PACKAGES_hostile)
 PACKAGES_versions     := $(PACKAGES_build) openssl perl
 PACKAGES_install      := pkg-config man-db mandoc bash-completion zsh fish systemd
@@ -36,7 +37,7 @@ PACKAGES_servers      := nginx apache2 haproxy stunnel4 lighttpd lighttpd-mod-op
                          openssl curl gnutls-bin golang-go python3 util-linux
 
 # The parts of `make check`.
-CHECKED := build lint core c linkers sharing binding valgrind instructions hostile versions install docs packages
+CHECKED := build lint core c linkers sharing binding valgrind instructions hostile models versions install docs packages
 
 .PHONY: deps
 deps: ## install what `make check` needs (Debian; as root, or with sudo); deps-NAME: what check-NAME needs

@@ -35,6 +35,17 @@ endurance-table: need-endurance build ## the same, and write the table into docs
 check-sanitizers: need-sanitizers build fault-build ## AddressSanitizer, UBSan, ThreadSanitizer, memcheck (a quarter of an hour; SANITIZE=threads for a part)
 	$(PROVE) scripts/check-sanitizers :: $(SANITIZE)
 
+.PHONY: check-models
+check-models: need-models ## lock-free code in all orders in which threads may see one another's writes, by loom (a minute or two)
+	cd models && $(CARGO) build --quiet --release --locked --target-dir ../target/workspaces
+	$(PROVE) target/workspaces/release/models
+
+# The same with fewer switches of threads: a few seconds.
+.PHONY: check-models-fast
+check-models-fast: need-models
+	cd models && $(CARGO) build --quiet --release --locked --target-dir ../target/workspaces
+	$(PROVE) target/workspaces/release/models :: --fast
+
 .PHONY: coverage
 coverage: need-coverage ## which lines of crates/core, crates/keys and src/libssl the fuzz corpus reaches
 	@scripts/coverage fuzz

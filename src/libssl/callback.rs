@@ -3,12 +3,12 @@
 //! mechanism's own.
 
 use std::ffi::c_uchar;
-use std::sync::atomic::{AtomicPtr, Ordering};
 use std::{ptr, slice};
 
 use openssl_sys::{SSL, TLS1_3_VERSION};
 use ticketshim_core::format::{KEY_NAME_LEN, KeyName, SALT_LEN, Salt, TAG_LEN};
 use ticketshim_keys::counters::{Counter, add};
+use ticketshim_keys::once::OncePtr;
 
 use super::errors::quietly;
 use super::guard::{Opening, Sealing, guard};
@@ -102,26 +102,17 @@ unsafe fn is_tls13(ssl: *mut SSL) -> bool {
 }
 
 /// A thing of libcrypto's that is made once in the process.
-pub(super) struct Made<T>(AtomicPtr<T>);
+pub(super) struct Made<T>(OncePtr<T>);
 
 impl<T> Made<T> {
     pub(super) const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        Self(OncePtr::new())
     }
 
     /// What `make` gave the first time that it was not null. A failure leaves nothing on the error queue, because the
     /// program's own call succeeds all the same; who asks next tries again.
     pub(super) fn get(&self, make: impl FnOnce() -> *mut T) -> *const T {
-        let known = self.0.load(Ordering::Acquire);
-        if !known.is_null() {
-            return known;
-        }
-        let made = quietly(make);
-        match self.0.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => made,
-            // Another thread was faster: its own is as good, and ours stays unused.
-            Err(other) => other,
-        }
+        self.0.get(|| quietly(make))
     }
 }
 

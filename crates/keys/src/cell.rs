@@ -12,9 +12,9 @@
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use crate::memory::Region;
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst, constant, each};
 
 /// A value to begin with, without secrets. It is copied byte by byte to where it will be filled, so it is plain data,
 /// and never passes over a stack, which may be small where a ring is large.
@@ -24,9 +24,9 @@ pub(crate) trait Blank: Send + Sync + Sized + 'static {
 }
 
 /// Places in a cell: the current value, the one being made, and some that slow readers still hold.
-const PLACES: usize = 6;
-/// How often the current place may be found without a value: each time another value must have become current in
-/// between, so more than once or twice says that our memory is a bad copy of another process's (see [`crate::fork`]).
+const PLACES: usize = if cfg!(loom) { 3 } else { 6 };
+/// How often the current place may be found without a value, or not to be current any more: each time another value
+/// must have become current in between, so more than once or twice says that our memory is a bad copy of another process's (see [`crate::fork`]).
 const MISSES: u32 = 1000;
 /// In [`Cell::current`]: there is no value.
 const NOWHERE: usize = usize::MAX;
@@ -132,12 +132,14 @@ impl<T> Place<T> {
 }
 
 impl<T: Blank> Cell<T> {
-    /// No value yet.
-    pub(crate) const fn new() -> Self {
-        Self {
-            places: [const { Place { state: AtomicU64::new(0), value: AtomicPtr::new(ptr::null_mut()) } }; PLACES],
-            current: AtomicUsize::new(NOWHERE),
-            holds: PhantomData,
+    constant! {
+        /// No value yet.
+        pub(crate) fn new() -> Self {
+            Self {
+                places: each!(PLACES, Place { state: AtomicU64::new(0), value: AtomicPtr::new(ptr::null_mut()) }),
+                current: AtomicUsize::new(NOWHERE),
+                holds: PhantomData,
+            }
         }
     }
 
@@ -153,11 +155,16 @@ impl<T: Blank> Cell<T> {
                 missed += 1;
                 continue;
             };
-            // A value that became old since `current` was read is as good: the reader was here before.
             let readers = if theirs == generation { readers } else { 0 };
             if readers < State::OLD - 2 && place.change(seen, State::Live { generation, readers: readers + 1, old }) {
                 let value = NonNull::new(place.value.load(SeqCst))?;
-                return Some(Guard { cell: self, at, generation, value });
+                let guard = Guard { cell: self, at, generation, value };
+                // Else the place may have come to hold another value since, which is not in force yet: whoever read that
+                // would be given an older one next time.
+                if self.current.load(SeqCst) == at {
+                    return Some(guard);
+                }
+                missed += 1;
             }
         }
         None

@@ -9,12 +9,13 @@
 //!
 //! And one thing must not happen while the memory is copied: fork copies page after page while other threads go on, so
 //! what spans pages (a ring) may come to the child half old and half new. So whoever changes such a thing is in a
-//! [`Section`], and fork(2) waits for it, a moment; nobody waits for fork.
+//! [`Section`], and fork(2) waits for it, a moment; nobody waits for fork (`barrier`).
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::barrier::{Changing, ForkBarrier};
 use crate::{counters, memory, sys};
 
 /// The word in the wiped page; null until the first call; [`NO_PAGE`] where the kernel has no such pages.
@@ -42,26 +43,17 @@ pub(crate) fn generation() -> u32 {
 
 /// How long fork(2) waits for a thread in a [`Section`], which takes a few milliseconds.
 const FORK_WAITS: Duration = Duration::from_millis(100);
-/// Threads in a [`Section`].
-static SECTIONS: Count = Count::new();
-/// Threads that are forking.
-static FORKS: Count = Count::new();
+static BARRIER: ForkBarrier = ForkBarrier::new();
 
 /// Changing what a child must see whole. Lasts until it is dropped.
-pub(crate) struct Section(u32);
+pub(crate) struct Section {
+    _changing: Changing<'static>,
+}
 
 impl Section {
     /// None while another thread forks: leave it as it is for now.
     pub(crate) fn enter(generation: u32) -> Option<Self> {
-        SECTIONS.add(generation, 1);
-        let section = Self(generation);
-        (FORKS.get(generation) == 0).then_some(section)
-    }
-}
-
-impl Drop for Section {
-    fn drop(&mut self) {
-        SECTIONS.add(self.0, -1);
+        BARRIER.enter(generation).map(|changing| Self { _changing: changing })
     }
 }
 
@@ -79,15 +71,15 @@ pub(crate) fn attend_to_forks() {
 
 extern "C" fn before_fork() {
     let generation = generation();
-    FORKS.add(generation, 1);
+    BARRIER.begin_fork(generation);
     let started = Instant::now();
-    while SECTIONS.get(generation) > 0 && started.elapsed() < FORK_WAITS {
+    while BARRIER.is_being_changed(generation) && started.elapsed() < FORK_WAITS {
         std::thread::yield_now();
     }
 }
 
 extern "C" fn after_fork() {
-    FORKS.add(generation(), -1);
+    BARRIER.end_fork(generation());
 }
 
 /// What its parent counted is void there. A daemon's first process ends now, so the child must be in the stats file
@@ -95,32 +87,6 @@ extern "C" fn after_fork() {
 extern "C" fn in_child() {
     memory::lock_again(generation());
     counters::attend_in_child();
-}
-
-/// A count of threads (low half) in the process of that generation (high half); in a child it is 0 again.
-pub(crate) struct Count(AtomicU64);
-
-impl Count {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    pub(crate) fn get(&self, generation: u32) -> u32 {
-        Self::value(self.0.load(Ordering::SeqCst), generation)
-    }
-
-    pub(crate) fn add(&self, generation: u32, change: i32) {
-        let changed = |word| {
-            let value = Self::value(word, generation).saturating_add_signed(change);
-            Some(u64::from(generation) << 32 | u64::from(value))
-        };
-        // `changed` never says no.
-        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, changed);
-    }
-
-    fn value(word: u64, generation: u32) -> u32 {
-        if (word >> 32) as u32 == generation { word as u32 } else { 0 }
-    }
 }
 
 #[cold]
@@ -231,19 +197,6 @@ mod tests {
         let cloned = in_child(|| unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as libc::pid_t);
         assert!(forked != here && cloned != here && forked != 0 && cloned != 0);
         assert_eq!(generation(), here);
-    }
-
-    #[test]
-    fn counts_of_a_parent_are_void() {
-        let count = Count::new();
-        count.add(1, 1);
-        count.add(1, 1);
-        assert_eq!((count.get(1), count.get(2)), (2, 0));
-        count.add(2, 1);
-        assert_eq!((count.get(1), count.get(2)), (0, 1));
-        count.add(2, -1);
-        count.add(2, -1);
-        assert_eq!(count.get(2), 0);
     }
 
     #[test]

@@ -3,16 +3,18 @@
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::fork::generation;
+use crate::sync::{AtomicU32, Ordering, constant};
 
 /// Holds the generation of its owner, 0 for none.
 pub(crate) struct Lock(AtomicU32);
 
 impl Lock {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU32::new(0))
+    constant! {
+        pub(crate) fn new() -> Self {
+            Self(AtomicU32::new(0))
+        }
     }
 
     /// Takes it if nobody of this process has it.
@@ -49,9 +51,11 @@ pub struct ForkMutex<T> {
 unsafe impl<T: Send> Sync for ForkMutex<T> {}
 
 impl<T> ForkMutex<T> {
-    /// Holds `value`.
-    pub const fn new(value: T) -> Self {
-        Self { lock: Lock::new(), value: UnsafeCell::new(value) }
+    constant! {
+        /// Holds `value`.
+        pub fn new(value: T) -> Self {
+            Self { lock: Lock::new(), value: UnsafeCell::new(value) }
+        }
     }
 
     /// Waits until no other thread of this process has it.
@@ -61,7 +65,7 @@ impl<T> ForkMutex<T> {
             if let Some(held) = self.lock.try_lock(generation) {
                 return ForkGuard { value: &self.value, _held: held };
             }
-            std::thread::yield_now();
+            crate::sync::yield_now();
         }
     }
 }

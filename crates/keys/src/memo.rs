@@ -1,35 +1,20 @@
 //! Bindings that were hashed lately. Hashing one costs more than everything else that is done with it, and most tickets
 //! of a server are for few names.
 //!
-//! A table in which the newer takes the place of the older, so nobody fills it for good. Each entry is a seqlock made of
-//! atomic words: readers wait for nobody, and take what changed meanwhile for a miss. An entry belongs to the generation
-//! (`fork`) that wrote it, because a copy that a child has of one that was being written may be of two halves.
-
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+//! A table in which the newer takes the place of the older, so nobody fills it for good. An entry is a `seqlock`.
 
 use ticketshim_core::Binding;
 
 use crate::fork::generation;
+use crate::seqlock::Seqlock;
 
 /// Most bytes that a binding is remembered by.
 pub const FACTS: usize = 128;
 const WORDS: usize = FACTS / 8;
 const ENTRIES: usize = 64;
 
-struct Entry {
-    /// The generation (high half) and a counter, odd while the entry is written.
-    state: AtomicU64,
-    facts: [AtomicU64; WORDS],
-    binding: [AtomicU64; 4],
-}
-
-static TABLE: [Entry; ENTRIES] = [const {
-    Entry {
-        state: AtomicU64::new(0),
-        facts: [const { AtomicU64::new(0) }; WORDS],
-        binding: [const { AtomicU64::new(0) }; 4],
-    }
-}; ENTRIES];
+/// Facts, and the binding that they give.
+static TABLE: [Seqlock<{ WORDS + 4 }>; ENTRIES] = [const { Seqlock::new() }; ENTRIES];
 
 /// The binding that `hash` would give. `facts` are all that it depends on, so encoded that no two are the same.
 pub fn binding(facts: &[u8; FACTS], hash: impl FnOnce() -> Binding) -> Binding {
@@ -42,51 +27,30 @@ pub fn binding(facts: &[u8; FACTS], hash: impl FnOnce() -> Binding) -> Binding {
     let mixed =
         words.iter().fold(0u64, |mixed, word| (mixed ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
     let Some(entry) = TABLE.get((mixed % ENTRIES as u64) as usize) else { return hash() };
-    if let Some(known) = entry.get(generation, &words) {
+    let known = entry.read(generation).and_then(|kept| {
+        let (facts, binding) = kept.split_first_chunk::<WORDS>()?;
+        (*facts == words).then(|| bytes_of(binding))
+    });
+    if let Some(known) = known {
         return known;
     }
     let new = hash();
-    entry.set(generation, &words, &new);
+    let mut kept = [0; WORDS + 4];
+    let (facts, binding) = kept.split_at_mut(WORDS);
+    facts.copy_from_slice(&words);
+    for (word, bytes) in binding.iter_mut().zip(new.0.as_chunks().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    entry.write(generation, &kept);
     new
 }
 
-impl Entry {
-    fn get(&self, generation: u32, facts: &[u64; WORDS]) -> Option<Binding> {
-        let state = self.state.load(Ordering::Acquire);
-        if (state >> 32) as u32 != generation || state & 1 == 1 {
-            return None;
-        }
-        if self.facts.iter().zip(facts).any(|(theirs, ours)| theirs.load(Ordering::Relaxed) != *ours) {
-            return None;
-        }
-        let mut binding = [0; 32];
-        for (bytes, word) in binding.as_chunks_mut().0.iter_mut().zip(&self.binding) {
-            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-        }
-        fence(Ordering::Acquire);
-        (self.state.load(Ordering::Relaxed) == state).then_some(Binding(binding))
+fn bytes_of(words: &[u64]) -> Binding {
+    let mut binding = [0; 32];
+    for (bytes, word) in binding.as_chunks_mut().0.iter_mut().zip(words) {
+        *bytes = word.to_ne_bytes();
     }
-
-    fn set(&self, generation: u32, facts: &[u64; WORDS], binding: &Binding) {
-        let old = self.state.load(Ordering::Relaxed);
-        if (old >> 32) as u32 == generation && old & 1 == 1 {
-            return;
-        }
-        let counter = (old as u32).wrapping_add(1) | 1;
-        let writing = u64::from(generation) << 32 | u64::from(counter);
-        if self.state.compare_exchange(old, writing, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            return;
-        }
-        fence(Ordering::Release);
-        for (word, fact) in self.facts.iter().zip(facts) {
-            word.store(*fact, Ordering::Relaxed);
-        }
-        for (word, bytes) in self.binding.iter().zip(binding.0.as_chunks().0) {
-            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-        }
-        let written = u64::from(generation) << 32 | u64::from(counter.wrapping_add(1));
-        self.state.store(written, Ordering::Release);
-    }
+    Binding(binding)
 }
 
 #[cfg(test)]
@@ -130,18 +94,5 @@ mod tests {
                 });
             }
         });
-    }
-
-    #[test]
-    fn entries_of_an_ancestor_are_void() {
-        let entry = &TABLE[0];
-        let words = [u64::MAX; WORDS];
-        let (ours, child) = (generation(), generation().wrapping_add(1));
-        entry.set(ours, &words, &of(7));
-        assert!(entry.get(child, &words).is_none());
-        // As a thread left it that does not exist in the child.
-        entry.state.store(u64::from(ours) << 32 | 1, Ordering::Relaxed);
-        entry.set(child, &words, &of(8));
-        assert!(entry.get(child, &words) == Some(of(8)) && entry.get(ours, &words).is_none());
     }
 }

@@ -5,30 +5,30 @@
 //! bytes either, and the keys that go with an instance are soon all known. A run belongs to the generation (`fork`) that
 //! drew it: a child has its parent's copy, and must not go on with it.
 
-use std::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
-
 use ticketshim_core::format::Salt;
 use ticketshim_core::salt::{INSTANCE_LEN, Instance};
 
-use crate::fork::generation;
-use crate::thread::share;
+use crate::sync::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+    constant, each,
+};
 use crate::{random, sys};
 
 /// Runs of a process; with more threads than that, some share one.
+#[cfg(not(loom))]
 const RUNS: usize = 16;
 
 /// The next salt of this thread's run; None if the system has no randomness for us.
+#[cfg(not(loom))]
 pub(crate) fn next() -> Option<Salt> {
     static ALL: [Run; RUNS] = [const { Run::new() }; RUNS];
-    ALL.get(share(RUNS))?.next(generation())
+    ALL.get(crate::thread::share(RUNS))?.next(crate::fork::generation())
 }
 
 /// Alone in its lines of the cache (two, which processors fetch together), so that threads do not wait for one another's.
 #[repr(align(128))]
-struct Run {
+pub(crate) struct Run {
     /// The generation (high half) and one of the words below.
     state: AtomicU64,
     first: [AtomicU32; INSTANCE_LEN / 4],
@@ -47,15 +47,17 @@ fn state(generation: u32, word: u32) -> u64 {
 }
 
 impl Run {
-    const fn new() -> Self {
-        Self {
-            state: AtomicU64::new(0),
-            first: [const { AtomicU32::new(0) }; INSTANCE_LEN / 4],
-            count: AtomicU64::new(0),
+    constant! {
+        pub(crate) fn new() -> Self {
+            Self {
+                state: AtomicU64::new(0),
+                first: each!(INSTANCE_LEN / 4, AtomicU32::new(0)),
+                count: AtomicU64::new(0),
+            }
         }
     }
 
-    fn next(&self, generation: u32) -> Option<Salt> {
+    pub(crate) fn next(&self, generation: u32) -> Option<Salt> {
         let seen = self.state.load(Acquire);
         if seen == state(generation, READY) {
             let words = self.first.each_ref().map(|word| word.load(Relaxed).to_ne_bytes());

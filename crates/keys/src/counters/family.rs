@@ -23,6 +23,7 @@ use super::file::{
     self, COUNTER_PLACES, GAUGE_PLACES, GIVEN_UP, HEADER_LEN, HISTORY, MAGIC, PROCESS_HEAD, PROCESS_LEN, PROCESSES,
     ROW_LEN, ROWS, at,
 };
+use super::newest::write_newest;
 use super::{ALL, Counter, GAUGES, value};
 use crate::fork::generation;
 use crate::state::ChainId;
@@ -259,16 +260,11 @@ impl Family {
             let place = self.place().map(|place| &self.row.processes[place]);
             self.row.written.store(now, Relaxed);
             let start = HEADER_LEN + self.find_row(mapping, counters, now)? * ROW_LEN;
-            // Another process may do the same at the same time, with older numbers, and be the last to write. So
-            // whoever writes looks again whether those were the newest; 16 times, then others are at it anyway.
-            for _ in 0..16 {
-                let seen = self.changes.load(SeqCst);
+            let write = || {
                 place.map(Process::set_gauges);
-                mapping.write_from(start, &self.row)?;
-                if self.changes.load(SeqCst) == seen && !place.is_some_and(Process::set_gauges) {
-                    break;
-                }
-            }
+                mapping.write_from(start, &self.row)
+            };
+            write_newest(&self.changes, write, || place.is_some_and(Process::set_gauges))?;
             self.written.store(now, Relaxed);
             Ok::<(), io::Error>(())
         });

@@ -3,6 +3,7 @@
 
 mod family;
 pub mod file;
+mod newest;
 mod table;
 
 use std::path::Path;
