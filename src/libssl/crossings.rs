@@ -5,22 +5,23 @@
 //! the very `SSL_CTX` that the connection started on: they are of no use to the contexts of another start or reload,
 //! whose virtual hosts may be others.
 //!
-//! The table is shared by all processes that are forked after the first context was made, and takes no lock. An entry
-//! that was torn by two writers gives a policy that never was, under which no ticket opens.
+//! The table is shared by all processes that are forked after the first context was made, and takes no lock. An entry is a
+//! `Record`: one that is just being written, or that was torn by two writers, is as good as none.
 
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ticketshim_core::binding::PolicyDigest;
+use ticketshim_keys::record::Record;
 
-/// Entries: crossings beyond that take one another's place. 192 KiB, of which only what is used takes memory.
+/// Entries: crossings beyond that take one another's place. 256 KiB, of which only what is used takes memory.
 const ENTRIES: usize = 4096;
 /// Where an entry may be: so many places in a row.
 const WAYS: usize = 4;
 /// The first half of the crossing's digest, and the policy, masked with the second half: so that no entry makes sense
 /// under another's name.
-type Entry = [AtomicU64; 6];
+#[repr(align(64))]
+struct Entry(Record<6>);
 
 /// Stands for more than one policy. (No hash is known that gives it.)
 const UNSTEADY: PolicyDigest = PolicyDigest([0xff; 32]);
@@ -37,10 +38,14 @@ pub(super) fn get(crossing: &[u8; 32]) -> Option<PolicyDigest> {
 
 fn entry(crossing: &[u8; 32]) -> Option<PolicyDigest> {
     let ([a, b], mask) = split(crossing);
-    let entry = ways(a)?.iter().find(|entry| entry[0].load(Relaxed) == a && entry[1].load(Relaxed) == b)?;
+    let known = |entry: &Entry| {
+        let words = (entry.0.first() == a).then(|| entry.0.read())??;
+        (words[..2] == [a, b]).then_some(words)
+    };
+    let words = ways(a)?.iter().find_map(known)?;
     let mut policy = [0; 32];
-    for (i, (bytes, word)) in policy.chunks_exact_mut(8).zip(&entry[2..]).enumerate() {
-        bytes.copy_from_slice(&(word.load(Relaxed) ^ mask[i % 2]).to_ne_bytes());
+    for (i, (bytes, word)) in policy.as_chunks_mut().0.iter_mut().zip(&words[2..]).enumerate() {
+        *bytes = (word ^ mask[i % 2]).to_ne_bytes();
     }
     Some(PolicyDigest(policy))
 }
@@ -55,17 +60,13 @@ pub(super) fn put(crossing: &[u8; 32], policy: &PolicyDigest) {
     };
     let ([a, b], mask) = split(crossing);
     let Some(ways) = ways(a) else { return };
-    let same_or_free = |entry: &&Entry| {
-        let (first, second) = (entry[0].load(Relaxed), entry[1].load(Relaxed));
-        first == a && second == b || first == 0 && second == 0
-    };
+    let same_or_free = |entry: &&Entry| [a, 0].contains(&entry.0.first());
     let Some(entry) = ways.iter().find(same_or_free).or_else(|| ways.get(b as usize % WAYS)) else { return };
-    for (i, (bytes, word)) in policy.0.chunks_exact(8).zip(&entry[2..]).enumerate() {
-        let bytes = bytes.try_into().unwrap_or_default();
-        word.store(u64::from_ne_bytes(bytes) ^ mask[i % 2], Relaxed);
+    let mut words = [a, b, 0, 0, 0, 0];
+    for (i, (word, bytes)) in words[2..].iter_mut().zip(policy.0.as_chunks().0).enumerate() {
+        *word = u64::from_ne_bytes(*bytes) ^ mask[i % 2];
     }
-    entry[0].store(a, Relaxed);
-    entry[1].store(b, Relaxed);
+    entry.0.write(&words);
 }
 
 /// Name and mask.
@@ -130,15 +131,17 @@ mod tests {
         assert!(found.len() > ENTRIES / 2 && found.len() <= ENTRIES, "{}", found.len());
         assert!(found.iter().all(|(n, found)| *found == policy(*n)));
 
-        // Torn: another's value under this name is no policy that ever was.
-        put(&crossing(100_000), &policy(1));
-        let ([a, b], _) = split(&crossing(100_000));
-        let (_, mask) = split(&crossing(100_001));
-        let entry = ways(a).unwrap().iter().find(|entry| entry[1].load(Relaxed) == b).unwrap();
-        for (i, word) in entry[2..].iter().enumerate() {
-            word.store(u64::from_ne_bytes([2; 8]) ^ mask[i % 2], Relaxed);
+        // Torn by another writer, or just being written: nothing is known, and what comes next is taken.
+        for words in 1..6 {
+            put(&crossing(100_000), &policy(1));
+            let ([a, _], _) = split(&crossing(100_000));
+            let entry = ways(a).unwrap().iter().find(|entry| entry.0.first() == a).unwrap();
+            let whole = entry.0.read().unwrap();
+            let torn: [u64; 6] = std::array::from_fn(|i| if i < words { whole[i] } else { 7 });
+            entry.0.tear(&torn);
+            assert_eq!(get(&crossing(100_000)), None, "{words}");
+            put(&crossing(100_000), &policy(1));
+            assert_eq!(get(&crossing(100_000)), Some(policy(1)), "{words}: not taken for unsteady");
         }
-        let torn = get(&crossing(100_000)).unwrap();
-        assert!(torn != policy(1) && torn != PolicyDigest([2; 32]));
     }
 }
