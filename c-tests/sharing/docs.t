@@ -119,10 +119,15 @@ is $ran 7 "every such line was run"
 mkdir "$work/units"
 sed "s|/usr/local/bin/ticketshim|$command|" "$docs/systemd/ticketshim-advance.service" | grep -v '^Documentation=' >"$work/units/ticketshim-advance.service"
 cp "$docs/systemd/ticketshim-advance.timer" "$work/units/"
+# verify: systemd's opinion of these units alone. Those of other packages, which it would look at too, are not on its path.
+verify() { SYSTEMD_UNIT_PATH=$work/units systemd-analyze verify "$work"/units/ticketshim-* >"$work/verify.out" 2>&1 && [ ! -s "$work/verify.out" ]; }
 if command -v systemd-analyze >/dev/null; then
-    systemd-analyze verify "$work"/units/* >"$work/verify.out" 2>&1 && [ ! -s "$work/verify.out" ]
-    ok $? "systemd takes the unit and the timer" || cat "$work/verify.out"
+    verify
+    ok $? "systemd takes the unit and the timer"
     sed 's/^/# /' "$work/verify.out"
+    echo 'Nonsense=1' >>"$work/units/ticketshim-advance.timer"
+    ! verify && grep -q Nonsense "$work/verify.out"
+    ok $? "… and would say it if it did not"
 else
     skip "no systemd-analyze (Debian: systemd)" "systemd takes the unit and the timer"
 fi
