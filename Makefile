@@ -56,8 +56,8 @@ check-core: need-core build ## the Rust tests: core, keys, command, and that the
 	$(CARGO) test --locked --workspace
 
 .PHONY: check-c
-check-c: need-c build fault-build ## C programs with and without the shim, the header, the ELF file
-	$(PROVE) c-tests/elf/check c-tests/header-check c-tests/run
+check-c: need-c build fault-build ## C programs with and without the shim, the header, the ELF file, how much stack its functions take
+	$(PROVE) c-tests/elf/check c-tests/elf/stack c-tests/header-check c-tests/run
 
 .PHONY: check-linkers
 check-linkers: need-linkers ## GNU ld, gold, LLD and clang all make the right library; what could not is refused (a minute)

@@ -18,12 +18,24 @@ use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::binding::Binding;
+use crate::erase::erasing;
 use crate::format::{KEY_NAME_LEN, KeyName};
 use crate::salt::Instance;
 
 /// A 32-byte secret that is erased when dropped and never printed.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Secret([u8; 32]);
+
+impl Clone for Secret {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+
+    /// In place: the other way would go over the stack.
+    fn clone_from(&mut self, from: &Self) {
+        self.0.copy_from_slice(&from.0);
+    }
+}
 
 impl Secret {
     /// Not a secret yet: the place for one.
@@ -32,6 +44,11 @@ impl Secret {
     /// Takes the bytes over; the caller erases its own copy.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// The place for the bytes, to be filled there.
+    pub fn place(&mut self) -> &mut [u8; 32] {
+        &mut self.0
     }
 
     /// The bytes, to be written where they are kept or handed to the MAC.
@@ -56,7 +73,7 @@ impl Secret {
     fn expand(&self, info: &[&[u8]], out: &mut [u8]) {
         // `from_prk` fails for keys under 32 bytes and `expand` for outputs over 255 blocks: this module asks for
         // neither. Were it to, a panic (caught at the border: a full handshake) is better than a key of zeros.
-        let done = Hkdf::<Sha256>::from_prk(&self.0).ok().and_then(|h| h.expand_multi_info(info, out).ok());
+        let done = erasing(|| Hkdf::<Sha256>::from_prk(&self.0).ok().and_then(|h| h.expand_multi_info(info, out).ok()));
         assert!(done.is_some(), "HKDF-Expand of a 32-byte key to at most 32 bytes cannot fail");
     }
 
@@ -87,7 +104,7 @@ impl Secret {
 }
 
 /// What one epoch's link gives: the keys that tickets of that epoch are sealed under. Cannot lead back to the link.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct EpochKeys {
     /// Public, travels in clear.
     #[zeroize(skip)]
@@ -96,6 +113,19 @@ pub struct EpochKeys {
     pub mac: Secret,
     /// What each ticket's AES key derives from.
     pub root: Secret,
+}
+
+impl Clone for EpochKeys {
+    fn clone(&self) -> Self {
+        Self { name: self.name, mac: self.mac.clone(), root: self.root.clone() }
+    }
+
+    /// In place: the other way would go over the stack.
+    fn clone_from(&mut self, from: &Self) {
+        self.name = from.name;
+        self.mac.clone_from(&from.mac);
+        self.root.clone_from(&from.root);
+    }
 }
 
 impl EpochKeys {

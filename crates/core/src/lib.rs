@@ -10,6 +10,7 @@
 
 pub mod binding;
 pub mod derive;
+pub mod erase;
 pub mod format;
 pub mod ratchet;
 pub mod ring;

@@ -39,12 +39,25 @@ impl EpochLength {
 }
 
 /// The chain at one epoch.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Chain {
     #[zeroize(skip)]
     epoch: u64,
     link: Secret,
     next_era: Secret,
+}
+
+impl Clone for Chain {
+    fn clone(&self) -> Self {
+        Self { epoch: self.epoch, link: self.link.clone(), next_era: self.next_era.clone() }
+    }
+
+    /// In place: the other way would go over the stack.
+    fn clone_from(&mut self, from: &Self) {
+        self.epoch = from.epoch;
+        self.link.clone_from(&from.link);
+        self.next_era.clone_from(&from.next_era);
+    }
 }
 
 impl Chain {
@@ -65,6 +78,13 @@ impl Chain {
     /// The chain as it was kept, the link of `epoch` and the secret of the era after it; or a new one from random bytes.
     pub fn from_parts(epoch: u64, link: Secret, next_era: Secret) -> Self {
         Self { epoch, link, next_era }
+    }
+
+    /// Makes it the chain whose link of `epoch` and secret of the era after it `fill` puts in place, as for
+    /// [`Chain::from_parts`].
+    pub fn fill<R>(&mut self, epoch: u64, fill: impl FnOnce(&mut [u8; 32], &mut [u8; 32]) -> R) -> R {
+        self.epoch = epoch;
+        fill(self.link.place(), self.next_era.place())
     }
 
     /// The epoch it stands at: nothing before it can be derived.

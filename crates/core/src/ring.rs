@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 use crate::derive::EpochKeys;
+use crate::erase::erasing;
 use crate::format::KeyName;
 use crate::ratchet::{Chain, EpochLength};
 
@@ -200,6 +201,10 @@ impl Ring {
     /// A digest of all that it holds, secrets too: to see, in a copy that the system made of our memory while it was in
     /// use, whether it is whole.
     pub fn digest(&self) -> [u8; 32] {
+        erasing(|| self.hash())
+    }
+
+    fn hash(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         for number in [self.tip.epoch(), self.current, self.schedule.epoch.seconds(), self.schedule.accept()] {
             hash.update(number.to_be_bytes());

@@ -8,15 +8,20 @@
 //! The HMAC says *we sealed it*, the AES-GCM tag says *for this place*: the binding goes into the AES key alone, so a
 //! ticket whose HMAC fits and whose tag does not was sealed by us for somewhere else, and can be counted as that.
 
-use aes_gcm::aead::consts::U12;
-use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::aead::consts::{U1, U12, U16, U32};
+use aes_gcm::aead::{AeadInOut, Key, KeyInit, KeySizeUser};
 use aes_gcm::aes::Aes256Enc;
+use aes_gcm::aes::cipher::inout::InOut;
+use aes_gcm::aes::cipher::{
+    Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, ParBlocksSizeUser,
+};
 use aes_gcm::{AesGcm, Tag};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::binding::Binding;
 use crate::derive::{EpochKeys, Secret, ticket_key};
+use crate::erase::erasing;
 use crate::format::{FullHandshake, HEADER_LEN, MAC_LEN, Refusal, Salt, TAG_LEN, Ticket};
 use crate::salt::Instance;
 
@@ -27,12 +32,22 @@ use crate::salt::Instance;
 /// salt ([`crate::salt`]), and a cipher that is kept hands out none.
 // GCM never uses the block cipher backwards, so the half of AES that encrypts is enough.
 #[derive(Clone)]
-pub struct Cipher(AesGcm<Aes256Enc, U12>);
+pub struct Cipher(AesGcm<BlockByBlock, U12>);
 
 impl Cipher {
     /// The cipher for the tickets of `root`'s epoch whose salts are of `instance` and that belong to `binding`.
     pub fn new(root: &Secret, instance: Instance, binding: &Binding) -> Self {
         Self(AesGcm::new(ticket_key(root, instance, binding).expose().into()))
+    }
+
+    /// The same, made in its place.
+    pub fn make(place: &mut Option<Self>, root: &Secret, instance: Instance, binding: &Binding) {
+        erasing(|| *place = Some(Self::new(root, instance, binding)));
+    }
+
+    /// Copies it to its place.
+    pub fn copy_to(&self, place: &mut Option<Self>) {
+        erasing(|| *place = Some(self.clone()));
     }
 
     /// Seals `body` (header and session DER) in place and gives the tag.
@@ -50,6 +65,60 @@ impl Cipher {
     pub fn open(&self, salt: &Salt, body: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<(), Refusal> {
         let opened = self.0.decrypt_inout_detached(&salt.nonce().into(), b"", body.into(), &Tag::from(*tag));
         opened.map_err(|_| Refusal::Binding)
+    }
+}
+
+/// AES-256, a block at a time.
+///
+/// By itself the cipher works on as many blocks at a time as the processor's registers could hold (64, with AVX-512), in
+/// frames of up to 4 KiB and with copies of the round keys in them. A ticket has some 16 blocks, and a processor that
+/// computes several instructions at a time does not need to be told that blocks are independent.
+#[derive(Clone)]
+struct BlockByBlock(Aes256Enc);
+
+impl KeySizeUser for BlockByBlock {
+    type KeySize = U32;
+}
+
+impl KeyInit for BlockByBlock {
+    fn new(key: &Key<Self>) -> Self {
+        Self(Aes256Enc::new(key))
+    }
+}
+
+impl BlockSizeUser for BlockByBlock {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncrypt for BlockByBlock {
+    #[inline(always)]
+    fn encrypt_with_backend(&self, work: impl BlockCipherEncClosure<BlockSize = U16>) {
+        self.0.encrypt_with_backend(OneByOne(work));
+    }
+}
+
+/// Work that is given the cipher's own backend, as one that takes single blocks only.
+struct OneByOne<T>(T);
+
+impl<T> BlockSizeUser for OneByOne<T> {
+    type BlockSize = U16;
+}
+
+impl<T> ParBlocksSizeUser for OneByOne<&T> {
+    type ParBlocksSize = U1;
+}
+
+impl<T: BlockCipherEncClosure<BlockSize = U16>> BlockCipherEncClosure for OneByOne<T> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        self.0.call(&OneByOne(backend));
+    }
+}
+
+impl<B: BlockCipherEncBackend<BlockSize = U16>> BlockCipherEncBackend for OneByOne<&B> {
+    #[inline(always)]
+    fn encrypt_block(&self, block: InOut<'_, '_, Block<Self>>) {
+        self.0.encrypt_block(block);
     }
 }
 

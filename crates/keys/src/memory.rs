@@ -179,15 +179,6 @@ impl<T> Drop for Locked<T> {
     }
 }
 
-/// Overwrites the part of the stack that the caller's callees have used: values that passed through registers and moves
-/// leave copies there that no destructor knows of.
-#[inline(never)]
-pub(crate) fn burn_stack() {
-    let mut used = [0u64; 4096];
-    used.zeroize();
-    std::hint::black_box(&mut used);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

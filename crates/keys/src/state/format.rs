@@ -18,14 +18,12 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
-use zeroize::Zeroize;
-
-use ticketshim_core::derive::Secret;
+use ticketshim_core::erase::erasing;
 use ticketshim_core::ratchet::{Chain, EpochLength};
 use ticketshim_core::ring::Schedule;
 
 use super::Refusal;
-use crate::memory::{Locked, burn_stack};
+use crate::memory::Locked;
 
 /// Length of a state file in bytes.
 pub const LEN: usize = 152;
@@ -83,8 +81,12 @@ pub(crate) fn encode(contents: &Contents, out: &mut Buffer) {
     out[48..56].copy_from_slice(&contents.chain.epoch().to_be_bytes());
     out[56..88].copy_from_slice(contents.chain.link().expose());
     out[88..120].copy_from_slice(contents.chain.next_era().expose());
-    let sum = Sha256::digest(&out[..120]);
+    let sum = checksum(&out[..120]);
     out[120..LEN].copy_from_slice(&sum);
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 32] {
+    erasing(|| Sha256::digest(bytes).into())
 }
 
 /// Reads a file's bytes.
@@ -104,7 +106,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Locked<Contents>, Refusal> {
         len if len < LEN => return Err(Refusal::Truncated(len as u32)),
         _ => return Err(Refusal::TooLong),
     }
-    if Sha256::digest(&bytes[..120])[..] != bytes[120..] || number(bytes, 28) != Some(0) {
+    if checksum(&bytes[..120])[..] != bytes[120..] || number(bytes, 28) != Some(0) {
         return Err(Refusal::Checksum);
     }
     let epoch = number(bytes, 20).and_then(EpochLength::new).ok_or(Refusal::Schedule)?;
@@ -117,11 +119,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Locked<Contents>, Refusal> {
     contents.id.0.copy_from_slice(&bytes[32..48]);
     let mut at = [0; 8];
     at.copy_from_slice(&bytes[48..56]);
-    let mut parts = [[0; 32]; 2];
-    parts.as_flattened_mut().copy_from_slice(&bytes[56..120]);
-    contents.chain = Chain::from_parts(u64::from_be_bytes(at), Secret::new(parts[0]), Secret::new(parts[1]));
-    parts.zeroize();
-    burn_stack();
+    contents.chain.fill(u64::from_be_bytes(at), |link, next_era| {
+        link.copy_from_slice(&bytes[56..88]);
+        next_era.copy_from_slice(&bytes[88..120]);
+    });
     if contents.chain.is_weak() { Err(Refusal::Weak) } else { Ok(contents) }
 }
 
@@ -149,6 +150,8 @@ fn guess(bytes: &[u8]) -> Refusal {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use ticketshim_core::derive::Secret;
+
     use super::*;
 
     pub(crate) fn contents(seed: u8, epoch: u64, hours: u64) -> Locked<Contents> {

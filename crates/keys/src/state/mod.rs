@@ -14,6 +14,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use ticketshim_core::derive::Secret;
+use ticketshim_core::erase::erasing;
 use ticketshim_core::format::KeyName;
 use ticketshim_core::ratchet::Chain;
 use ticketshim_core::ring::{Ring, Schedule};
@@ -25,7 +26,7 @@ pub(crate) use format::Contents;
 pub(crate) use read::{Identity, look, read as read_contents};
 pub(crate) use write::Writer;
 
-use crate::memory::{Locked, burn_stack};
+use crate::memory::Locked;
 use crate::{random, sys};
 
 /// An advance over more than this is not written: it is the mark of a wrong clock, and a file cannot go back.
@@ -93,9 +94,7 @@ impl State {
     /// [`Refusal::NoRandomness`], [`Refusal::NoMemory`].
     pub fn random(schedule: Schedule, now: u64) -> Result<Self, Refusal> {
         let mut state = Self::blank(schedule)?;
-        let drawn = state.0.draw(now);
-        burn_stack();
-        if drawn { Ok(state) } else { Err(Refusal::NoRandomness) }
+        if state.0.draw(now) { Ok(state) } else { Err(Refusal::NoRandomness) }
     }
 
     /// The chain that a seed stands for, at `now` (Unix seconds). Whoever is given the same seed and schedule has the
@@ -109,13 +108,14 @@ impl State {
         }
         let mut state = Self::blank(schedule)?;
         let contents = &mut *state.0;
-        contents.chain.clone_from(&Chain::from_seed(seed, schedule.oldest(schedule.epoch.epoch_at(now))));
-        let mut hash = Sha256::new_with_prefix(b"ticketshim v1 chain id");
-        hash.update(seed.expose());
-        hash.update(schedule.epoch.seconds().to_be_bytes());
-        hash.update(schedule.accept().to_be_bytes());
-        contents.id.0.copy_from_slice(&hash.finalize()[..16]);
-        burn_stack();
+        erasing(|| contents.chain.clone_from(&Chain::from_seed(seed, schedule.oldest(schedule.epoch.epoch_at(now)))));
+        erasing(|| {
+            let mut hash = Sha256::new_with_prefix(b"ticketshim v1 chain id");
+            hash.update(seed.expose());
+            hash.update(schedule.epoch.seconds().to_be_bytes());
+            hash.update(schedule.accept().to_be_bytes());
+            contents.id.0.copy_from_slice(&hash.finalize()[..16]);
+        });
         Ok(state)
     }
 
@@ -149,7 +149,6 @@ impl State {
     pub fn ring(&self, now: u64) -> Result<LockedRing, Refusal> {
         let mut ring = Locked::new(Ring::empty(self.0.schedule)).ok_or(Refusal::NoMemory)?;
         ring.start(&self.0.chain, now);
-        burn_stack();
         Ok(LockedRing(ring))
     }
 
@@ -171,11 +170,9 @@ impl State {
 impl Contents {
     /// Makes it a new chain that begins at `now`; false if the system has no randomness for us.
     pub(crate) fn draw(&mut self, now: u64) -> bool {
-        let mut parts = [[0; 32]; 2];
-        let drawn = random::fill(parts.as_flattened_mut()) && random::fill(&mut self.id.0);
-        let [link, next_era] = parts.map(Secret::new);
-        self.chain = Chain::from_parts(self.schedule.epoch.epoch_at(now), link, next_era);
-        drawn
+        let epoch = self.schedule.epoch.epoch_at(now);
+        let drawn = self.chain.fill(epoch, |link, next_era| random::fill(link) && random::fill(next_era));
+        drawn && random::fill(&mut self.id.0)
     }
 
     /// The epoch that its chain should stand at, if that is further on; or why a file must not be brought there.
@@ -228,7 +225,6 @@ pub(crate) fn advance_with(writer: &Writer, path: &Path, now: u64, far: bool) ->
     let Some(target) = due else { return Ok(Advanced::Current) };
     let from = contents.chain.epoch();
     contents.chain.advance_to(target);
-    burn_stack();
     writer.replace(&contents)?;
     Ok(Advanced::From(from, target))
 }

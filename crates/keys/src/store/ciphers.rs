@@ -18,8 +18,6 @@ use ticketshim_core::format::KeyName;
 use ticketshim_core::salt::Instance;
 use ticketshim_core::seal::Cipher;
 
-use crate::memory::burn_stack;
-
 /// How many are kept. Sealing needs one for each run of salts and server name; a process has one ring, or for a moment two.
 const ENTRIES: usize = 32;
 /// Entries that a given name may be in.
@@ -39,7 +37,7 @@ pub(super) struct Name {
 struct Entry {
     /// The generation (high half) and one of the words below; 0 if it was never used.
     state: AtomicU64,
-    kept: UnsafeCell<MaybeUninit<(Name, Cipher)>>,
+    kept: UnsafeCell<MaybeUninit<(Name, Option<Cipher>)>>,
 }
 
 /// A thread is writing it.
@@ -67,13 +65,13 @@ impl Ciphers {
                 return None;
             }
             // SAFETY: ready: written before, and not changed any more.
-            let (theirs, cipher) = unsafe { &*entry.kept.get().cast::<(Name, Cipher)>() };
-            (theirs == name).then_some(cipher)
+            let (theirs, cipher) = unsafe { &*entry.kept.get().cast::<(Name, Option<Cipher>)>() };
+            cipher.as_ref().filter(|_| theirs == name)
         })
     }
 
-    /// Keeps a copy of `cipher`, if there is room.
-    pub(super) fn keep(&self, generation: u32, name: &Name, cipher: &Cipher) {
+    /// Keeps the cipher that `make` puts in its place, if there is room.
+    pub(super) fn keep(&self, generation: u32, name: &Name, make: impl FnOnce(&mut Option<Cipher>)) -> Option<&Cipher> {
         let free = self.places(name).find(|entry| {
             let seen = entry.state.load(Ordering::Relaxed);
             (seen >> 32) as u32 != generation
@@ -82,13 +80,16 @@ impl Ciphers {
                     .compare_exchange(seen, state(generation, TAKEN), Ordering::Acquire, Ordering::Relaxed)
                     .is_ok()
         });
-        let Some(entry) = free else { return };
-        // SAFETY: taken: ours alone until it is ready. What an ancestor left there is overwritten; all of it is plain
-        // bytes, so that nothing is lost by not dropping it.
-        unsafe { entry.kept.get().cast::<(Name, Cipher)>().write((*name, cipher.clone())) };
+        let entry = free?;
+        // What an ancestor left there is overwritten; all of it is plain bytes, so that nothing is lost by not dropping it.
+        // SAFETY: taken: ours alone until it is ready.
+        let kept = unsafe { &mut *entry.kept.get() };
+        let (_, cipher) = kept.write((*name, None));
+        make(cipher);
+        // From here on others read it too.
+        let cipher = &*cipher;
         entry.state.store(state(generation, READY), Ordering::Release);
-        // The copy may have come by way of the stack.
-        burn_stack();
+        cipher.as_ref()
     }
 
     /// Names are hashes or random, so any of their bytes tell them apart.
@@ -117,6 +118,10 @@ mod tests {
         Cipher::new(&Secret::new([n; 32]), Instance([n; 12]), &Binding([9; 32]))
     }
 
+    fn keep(ciphers: &Ciphers, generation: u32, name: &Name, n: u8) {
+        ciphers.keep(generation, name, |place| *place = Some(cipher(n)));
+    }
+
     /// What a cipher makes of nothing.
     fn tag(cipher: &Cipher) -> [u8; 16] {
         cipher.seal(&Salt([0; 16]), &mut []).unwrap()
@@ -126,7 +131,7 @@ mod tests {
     fn a_cipher_is_found_by_its_whole_name() {
         let ciphers = Ciphers::empty();
         assert!(ciphers.get(HERE, &name(1)).is_none());
-        ciphers.keep(HERE, &name(1), &cipher(1));
+        keep(&ciphers, HERE, &name(1), 1);
         assert_eq!(tag(ciphers.get(HERE, &name(1)).unwrap()), tag(&cipher(1)));
         let others = [
             Name { key: KeyName([7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 8]), ..name(1) },
@@ -140,7 +145,7 @@ mod tests {
     fn when_it_is_full_it_stays_as_it_is() {
         let ciphers = Ciphers::empty();
         for n in 0..=255 {
-            ciphers.keep(HERE, &name(n), &cipher(n));
+            keep(&ciphers, HERE, &name(n), n);
         }
         let kept: Vec<u8> = (0..=255).filter(|n| ciphers.get(HERE, &name(*n)).is_some()).collect();
         assert_eq!(kept.len(), ENTRIES);
@@ -151,13 +156,13 @@ mod tests {
     fn a_child_begins_without() {
         let ciphers = Ciphers::empty();
         for n in 0..=255 {
-            ciphers.keep(HERE, &name(n), &cipher(n));
+            keep(&ciphers, HERE, &name(n), n);
         }
         assert!((0..=255).all(|n| ciphers.get(CHILD, &name(n)).is_none()));
         // As a thread left it that does not exist in the child.
         ciphers.0[0].state.store(state(HERE, TAKEN), Ordering::Relaxed);
         for n in 0..=255 {
-            ciphers.keep(CHILD, &name(n), &cipher(n));
+            keep(&ciphers, CHILD, &name(n), n);
         }
         assert_eq!((0..=255).filter(|n| ciphers.get(CHILD, &name(*n)).is_some()).count(), ENTRIES);
     }
@@ -171,7 +176,7 @@ mod tests {
                     for n in (0..=255).cycle().take(5000) {
                         match ciphers.get(HERE, &name(n)) {
                             Some(found) => assert_eq!(tag(found), tag(&cipher(n))),
-                            None => ciphers.keep(HERE, &name(n), &cipher(n)),
+                            None => keep(&ciphers, HERE, &name(n), n),
                         }
                     }
                 });

@@ -8,7 +8,6 @@ use super::{Keys, MINUTE, Store, YEAR};
 use crate::counters::{self, Counter, Report};
 use crate::fork::generation;
 use crate::log;
-use crate::memory::burn_stack;
 use crate::settings::Duration;
 use crate::state::{self, Advanced, Refusal, State, Writer};
 use crate::watch::{Fresh, Watch};
@@ -23,7 +22,6 @@ impl Store {
             seed.copy_from(contents);
             true
         });
-        burn_stack();
         if done {
             self.from_file.store(true, Relaxed);
             if let Some(file) = &self.file {
@@ -32,6 +30,9 @@ impl Store {
         }
     }
 
+    // Out of line, as what comes once a minute or once at all: a stack may be small, and frames that are inlined add up.
+    #[cold]
+    #[inline(never)]
     pub(super) fn create(&self, file: &Watch, now: u64, generation: u32) {
         if !self.to_create.load(Relaxed) || !self.once_a_minute(now) {
             return;
@@ -42,7 +43,6 @@ impl Store {
             // It came to tickets before it came to a file, and cannot go back: the look that follows takes these up.
             None => writer.create(&State::random(self.settings.schedule(), now)?.0),
         });
-        burn_stack();
         match created {
             Ok(()) => log::info(format_args!("made the state file {}", file.path().display())),
             // Another process was faster: its keys are taken up by the look that follows.
@@ -53,12 +53,13 @@ impl Store {
     }
 
     /// Advances the file, if it is the one in force, and ours.
+    #[cold]
+    #[inline(never)]
     pub(super) fn advance(&self, file: &Watch, now: u64) {
         if !self.from_file.load(Relaxed) || !self.once_a_minute(now) {
             return;
         }
-        // Who starts later, or `ticketshim state advance`, does it if somebody else is writing now.
-        let done = Writer::try_begin(file.path()).and_then(|w| state::advance_with(&w, file.path(), now, false));
+        let done = write_advanced(file, now);
         let was_far_ahead = matches!(self.status().refusal, Some(Refusal::FarAhead(_)));
         if done.is_ok() && was_far_ahead {
             self.no_refusal();
@@ -114,6 +115,8 @@ impl Store {
     }
 
     /// Puts a chain from the file in force, if it is another one. False if it must be tried again.
+    #[cold]
+    #[inline(never)]
     fn take_up(&self, fresh: &Fresh, now: u64, generation: u32) -> bool {
         let Some(_making) = self.try_making(generation) else { return false };
         let contents = &*fresh.contents;
@@ -150,6 +153,8 @@ impl Store {
         counters::report(Report::Refusal(0));
     }
 
+    #[cold]
+    #[inline(never)]
     fn refuse(&self, file: &Watch, refusal: Refusal) {
         if self.from_file.load(Relaxed) && matches!(refusal, Refusal::Denied | Refusal::Missing) {
             // A worker that has dropped its rights, or moved into a chroot: it has what it needs.
@@ -191,4 +196,11 @@ impl Store {
             log::warn(format_args!("the clock went back by {back}: keys are those of the state file again"));
         }
     }
+}
+
+/// In a frame of its own, which has gone when a line is written about it.
+#[inline(never)]
+fn write_advanced(file: &Watch, now: u64) -> Result<Advanced, Refusal> {
+    // Who starts later, or `ticketshim state advance`, does it if somebody else is writing now.
+    Writer::try_begin(file.path()).and_then(|writer| state::advance_with(&writer, file.path(), now, false))
 }

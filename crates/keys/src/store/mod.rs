@@ -24,7 +24,7 @@ use crate::cell::{Blank, Cell};
 use crate::counters::{self, Counter, Report};
 use crate::fork::{self, Section, generation};
 use crate::lock::{Held, Lock};
-use crate::memory::{self, burn_stack};
+use crate::memory;
 use crate::settings::{self, Settings};
 use crate::state::{self, ChainId, Contents, Refusal};
 use crate::watch::Watch;
@@ -309,7 +309,6 @@ impl Store {
             keys.digest = keys.ring.digest();
             true
         });
-        burn_stack();
         if let Some(keys) = self.keys.read(generation).filter(|_| made) {
             counters::report(Report::Keys(id, keys.ring.current_epoch()));
         }
@@ -335,7 +334,6 @@ impl Store {
             seed.schedule = self.settings.schedule();
             seed.draw(now)
         });
-        burn_stack();
     }
 
     /// Moves a seed that no ticket was made from here on to the oldest epoch that still opens: a process that only
@@ -350,7 +348,6 @@ impl Store {
                 seed.chain.advance_to(oldest);
                 true
             });
-            burn_stack();
         }
         drop(old);
         self.seed.sweep(generation);
@@ -364,6 +361,8 @@ impl Store {
     }
 
     /// The one line of a start, and what the operator should know.
+    #[cold]
+    #[inline(never)]
     fn introduce(&self) {
         let status = self.status();
         let times = |schedule: Schedule| {

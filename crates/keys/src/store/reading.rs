@@ -80,12 +80,12 @@ impl Epoch<'_> {
     pub fn seal(&self, salt: &Salt, binding: &Binding, body: &mut [u8]) -> Option<[u8; TAG_LEN]> {
         let keys = self.keys.ring.keys(self.at)?;
         let name = Name { key: keys.name, instance: salt.instance(), binding: *binding };
-        if let Some(cipher) = self.keys.ciphers.get(self.keys.generation(), &name) {
-            return cipher.seal(salt, body);
+        let (ciphers, generation) = (&self.keys.ciphers, self.keys.generation());
+        let make = |place: &mut _| Cipher::make(place, &keys.root, name.instance, binding);
+        match ciphers.get(generation, &name).or_else(|| ciphers.keep(generation, &name, make)) {
+            Some(cipher) => cipher.seal(salt, body),
+            None => once(make, |cipher| cipher.seal(salt, body)),
         }
-        let cipher = Cipher::new(&keys.root, name.instance, binding);
-        self.keys.ciphers.keep(self.keys.generation(), &name, &cipher);
-        cipher.seal(salt, body)
     }
 
     /// Opens `body` (header and session), whose HMAC has been checked, in place.
@@ -95,13 +95,26 @@ impl Epoch<'_> {
     pub fn open(&self, salt: &Salt, binding: &Binding, body: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<(), Refusal> {
         let keys = self.keys.ring.keys(self.at).ok_or(Refusal::Expired)?;
         let name = Name { key: keys.name, instance: salt.instance(), binding: *binding };
-        if let Some(cipher) = self.keys.ciphers.get(self.keys.generation(), &name) {
+        let (ciphers, generation) = (&self.keys.ciphers, self.keys.generation());
+        if let Some(cipher) = ciphers.get(generation, &name) {
             return cipher.open(salt, body, tag);
         }
-        let cipher = Cipher::new(&keys.root, name.instance, binding);
-        cipher.open(salt, body, tag)?;
-        // Not before: a ticket that is offered under made-up names must not fill the room for others.
-        self.keys.ciphers.keep(self.keys.generation(), &name, &cipher);
-        Ok(())
+        let make = |place: &mut _| Cipher::make(place, &keys.root, name.instance, binding);
+        let opened = once(make, |cipher| {
+            cipher.open(salt, body, tag).ok()?;
+            // Not before: a ticket that is offered under made-up names must not fill the room for others.
+            ciphers.keep(generation, &name, |place| cipher.copy_to(place));
+            Some(())
+        });
+        opened.ok_or(Refusal::Binding)
     }
+}
+
+/// Uses a cipher that is not kept. In a frame of its own, which only such a ticket has; erased when it is dropped.
+#[cold]
+#[inline(never)]
+fn once<R>(make: impl FnOnce(&mut Option<Cipher>), work: impl FnOnce(&Cipher) -> Option<R>) -> Option<R> {
+    let mut place = None;
+    make(&mut place);
+    work(place.as_ref()?)
 }

@@ -24,11 +24,12 @@ impl File {
 
     /// Opens a file. A symbolic link in the last place is followed unless `flags` says no.
     pub(crate) fn open_with(path: &Path, flags: libc::c_int, mode: libc::mode_t) -> io::Result<Self> {
-        let path = c_path(path)?;
         let flags = flags | libc::O_CLOEXEC | libc::O_NOCTTY;
-        // SAFETY: a C string of ours.
-        let fd = retry(|| unsafe { libc::open(path.as_ptr(), flags, mode) } as isize)?;
-        Self(fd as libc::c_int).away_from_stdio()
+        with_c_path(path, |path| {
+            // SAFETY: a C string of ours.
+            let fd = retry(|| unsafe { libc::open(path.as_ptr(), flags, mode) } as isize)?;
+            Self(fd as libc::c_int).away_from_stdio()
+        })
     }
 
     /// A host that closed its standard descriptors still writes to them: not into our file.
@@ -211,19 +212,33 @@ impl<const N: usize> Deref for CName<N> {
     }
 }
 
-/// A path as the C library takes it.
-fn c_path(path: &Path) -> io::Result<CName<{ libc::PATH_MAX as usize }>> {
-    CName::new(&[path.as_os_str().as_bytes()])
+/// Gives `call` a path as the C library takes it: on the stack if it is short (see [`CName`]), because the stack may be
+/// short as well, else on the heap.
+fn with_c_path<R>(path: &Path, call: impl FnOnce(&CStr) -> io::Result<R>) -> io::Result<R> {
+    let c_str = |bytes| CStr::from_bytes_with_nul(bytes).map_err(|_| io::ErrorKind::InvalidInput);
+    let path = path.as_os_str().as_bytes();
+    let mut short = [0; 256];
+    if let Some(place) = short.get_mut(..path.len()) {
+        place.copy_from_slice(path);
+        if let Some(bytes) = short.get(..=path.len()) {
+            return call(c_str(bytes)?);
+        }
+    }
+    let mut long = Vec::new();
+    long.try_reserve_exact(path.len() + 1).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
+    long.extend_from_slice(path);
+    long.push(0);
+    call(c_str(&long)?)
 }
 
 /// What a path is, at the end of its links.
 pub(crate) fn stat(path: &Path) -> io::Result<libc::stat> {
-    stat_by(libc::AT_FDCWD, &c_path(path)?, 0)
+    with_c_path(path, |path| stat_by(libc::AT_FDCWD, path, 0))
 }
 
 /// What a path is, a link for itself.
 pub(crate) fn lstat(path: &Path) -> io::Result<libc::stat> {
-    stat_by(libc::AT_FDCWD, &c_path(path)?, libc::AT_SYMLINK_NOFOLLOW)
+    with_c_path(path, |path| stat_by(libc::AT_FDCWD, path, libc::AT_SYMLINK_NOFOLLOW))
 }
 
 fn stat_by(dir: libc::c_int, name: &CStr, flags: libc::c_int) -> io::Result<libc::stat> {

@@ -43,7 +43,8 @@ pub(crate) fn write(fd: libc::c_int, bytes: &[u8]) -> io::Result<usize> {
 
 /// Runs a call that writes to a file, without the signals that such calls may raise.
 fn quietly<R>(call: impl FnOnce() -> R) -> R {
-    let _signals = QuietSignals::new();
+    let mut signals = QuietSignals { ours: no_signals(), before: no_signals() };
+    signals.block();
     call()
 }
 
@@ -175,22 +176,21 @@ struct QuietSignals {
 }
 
 impl QuietSignals {
-    fn new() -> Self {
-        let (mut ours, mut before, mut pending) = (no_signals(), no_signals(), no_signals());
-        // SAFETY: a set of ours.
-        unsafe { libc::sigpending(&mut pending) };
+    /// In place, because a set is 128 bytes, and a stack may be small.
+    fn block(&mut self) {
+        // SAFETY: a set of ours, which holds what is pending until it is given what is blocked.
+        unsafe { libc::sigpending(&mut self.before) };
         for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
             // SAFETY: a set of ours, a signal that exists.
-            let was_pending = unsafe { libc::sigismember(&pending, signal) } == 1;
+            let was_pending = unsafe { libc::sigismember(&self.before, signal) } == 1;
             // One that was pending before is the host's: it must not be taken away.
             if !was_pending {
                 // SAFETY: as above.
-                unsafe { libc::sigaddset(&mut ours, signal) };
+                unsafe { libc::sigaddset(&mut self.ours, signal) };
             }
         }
         // SAFETY: sets of ours.
-        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &ours, &mut before) };
-        Self { ours, before }
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &self.ours, &mut self.before) };
     }
 }
 
