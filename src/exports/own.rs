@@ -54,9 +54,11 @@ pub unsafe extern "C" fn ticketshim_get_stats(stats: *mut ticketshim_stats, size
             return Api::Failed;
         }
         let mut known = [0; MEMBERS];
-        let members = counters::snapshot().into_iter().zip(INFO).filter(|(_, info)| info.in_c);
+        let now = counters::snapshot();
+        // By reference: the table is not copied to the stack.
+        let members = now.iter().zip(&INFO).filter(|(_, info)| info.in_c);
         for (place, (value, _)) in known.iter_mut().zip(members) {
-            *place = value;
+            *place = *value;
         }
         // SAFETY: the caller's promise: `size` writable bytes.
         unsafe { ptr::write_bytes(stats.cast::<c_void>().cast::<u8>(), 0, size) };
