@@ -1,22 +1,26 @@
 //! What of a certificate takes part in a binding: the bits of its public key, its subject's name, and names that clients
-//! may have asked for. Reads just as much DER as it takes to come by them (RFC 5280 section 4.1).
+//! may have asked for (RFC 5280 section 4.1). What is not bound is passed over, valid or not, and what is bound is taken byte
+//! for byte, as libssl has it: a certificate that libssl takes must be found here too.
 
 use std::fs;
 use std::path::Path;
 
 use data_encoding::BASE64;
 use sha1::{Digest, Sha1};
+use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
+use x509_cert::der::oid::AssociatedOid;
+use x509_cert::der::{self, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::spki::SubjectPublicKeyInfoRef;
 
+/// A SEQUENCE, as anything in DER that is read here begins.
 const SEQUENCE: u8 = 0x30;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
-const BOOLEAN: u8 = 0x01;
-const VERSION: u8 = 0xa0;
-const EXTENSIONS: u8 = 0xa3;
-/// The OBJECT IDENTIFIER 2.5.29.17.
-const SUBJECT_ALT_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x11];
-/// dNSName in a GeneralName.
-const DNS_NAME: u8 = 0x82;
+/// subjectAltName (RFC 5280 section 4.2.1.6).
+const SUBJECT_ALT_NAME: ObjectIdentifier = SubjectAltName::OID;
+/// `[3]` of TBSCertificate, and `[2]`, dNSName, of GeneralName.
+const EXTENSIONS: TagNumber = TagNumber(3);
+const DNS_NAME: TagNumber = TagNumber(2);
 
 /// What is bound.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,77 +59,139 @@ fn from_pem(bytes: &[u8], kind: &str) -> Option<Vec<Vec<u8>>> {
     blocks.collect()
 }
 
-/// One in DER.
+/// One in DER; what follows it is not looked at.
 pub fn parse(der: &[u8]) -> Option<Certificate> {
-    let (certificate, _) = content(der, SEQUENCE)?;
-    let (mut fields, _) = content(certificate, SEQUENCE)?;
-    if fields.first() == Some(&VERSION) {
-        fields = element(fields)?.1;
-    }
-    // serialNumber, signature, issuer, validity
-    for _ in 0..4 {
-        fields = element(fields)?.1;
-    }
-    let (subject, fields) = element(fields)?;
-    let (key, rest) = content(fields, SEQUENCE)?;
-    // algorithm
-    let (_, key) = element(key)?;
-    let (bits, _) = content(key, BIT_STRING)?;
-    // The first byte says how many bits of the last are none.
-    let fingerprint = Sha1::digest(element(der)?.0).into();
-    let names = dns_names(rest).unwrap_or_default();
-    Some(Certificate { key: bits.get(1..)?.to_vec(), subject: subject.to_vec(), fingerprint, names })
+    bound(der).ok()
 }
 
-/// The DNS names of the extension subjectAltName, in what follows the key; `None` if there are none.
-fn dns_names(mut fields: &[u8]) -> Option<Vec<Vec<u8>>> {
-    while *fields.first()? != EXTENSIONS {
-        fields = element(fields)?.1;
+fn bound(der: &[u8]) -> der::Result<Certificate> {
+    let whole = SliceReader::new(der)?.tlv_bytes()?;
+    let mut certificate = inside(&mut SliceReader::new(whole)?, Tag::Sequence)?;
+    let mut fields = inside(&mut certificate, Tag::Sequence)?;
+    if Tag::peek(&fields)?.is_context_specific() {
+        fields.tlv_bytes()?; // version
     }
-    let (list, _) = content(fields, EXTENSIONS)?;
-    let (mut extensions, _) = content(list, SEQUENCE)?;
-    let mut names: &[u8] = loop {
-        let (extension, rest) = content(extensions, SEQUENCE)?;
-        if let Some(mut fields) = extension.strip_prefix(SUBJECT_ALT_NAME) {
-            if fields.first() == Some(&BOOLEAN) {
-                fields = element(fields)?.1;
+    for _passed_over in ["serialNumber", "signature", "issuer", "validity"] {
+        fields.tlv_bytes()?;
+    }
+    let subject = fields.tlv_bytes()?.to_vec();
+    let key = SubjectPublicKeyInfoRef::decode(&mut fields)?.subject_public_key.raw_bytes().to_vec();
+    let names = dns_names(&mut fields).unwrap_or_default();
+    Ok(Certificate { key, subject, fingerprint: Sha1::digest(whole).into(), names })
+}
+
+/// The DNS names of the extension subjectAltName, in what follows the key.
+fn dns_names(fields: &mut SliceReader<'_>) -> der::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    while !fields.is_finished() {
+        let field = AnyRef::decode(fields)?;
+        if !is_tagged(&field, EXTENSIONS) {
+            continue;
+        }
+        let mut extensions = inside(&mut SliceReader::new(field.value())?, Tag::Sequence)?;
+        while !extensions.is_finished() {
+            let extension = Extension::decode(&mut extensions)?;
+            if extension.extn_id != SUBJECT_ALT_NAME {
+                continue;
             }
-            break content(content(fields, OCTET_STRING)?.0, SEQUENCE)?.0;
+            let mut list = inside(&mut SliceReader::new(extension.extn_value.as_bytes())?, Tag::Sequence)?;
+            while !list.is_finished() {
+                let name = AnyRef::decode(&mut list)?;
+                if is_tagged(&name, DNS_NAME) && !name.value().contains(&b'*') {
+                    names.push(name.value().to_vec());
+                }
+            }
         }
-        extensions = rest;
-    };
-    let mut found = Vec::new();
-    while let Some(&tag) = names.first() {
-        let (name, rest) = content(names, tag)?;
-        if tag == DNS_NAME && !name.contains(&b'*') {
-            found.push(name.to_vec());
-        }
-        names = rest;
     }
-    Some(found)
+    Ok(names)
 }
 
-/// The content of the element with that tag, and what follows.
-fn content(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (header, length) = header(der)?;
-    let (whole, rest) = element(der)?;
-    (*der.first()? == tag).then(|| (&whole[header..header + length], rest))
+fn is_tagged(element: &AnyRef<'_>, wanted: TagNumber) -> bool {
+    matches!(element.tag(), Tag::ContextSpecific { number, .. } if number == wanted)
 }
 
-/// The whole element, and what follows.
-fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (header, length) = header(der)?;
-    der.split_at_checked(header.checked_add(length)?)
+/// What is in the next element, which has that tag.
+fn inside<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result<SliceReader<'a>> {
+    let element = AnyRef::decode(reader)?;
+    element.tag().assert_eq(tag)?;
+    SliceReader::new(element.value())
 }
 
-/// The lengths of an element's header and content.
-fn header(der: &[u8]) -> Option<(usize, usize)> {
-    match *der.get(1)? {
-        short @ 0..=0x7f => Some((2, usize::from(short))),
-        long @ 0x81..=0x83 => {
-            let bytes = der.get(2..2 + usize::from(long & 0x7f))?;
-            Some((2 + bytes.len(), bytes.iter().fold(0, |n, b| n << 8 | usize::from(*b))))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made by `openssl req -x509`: a critical subjectAltName with an address and a name with an asterisk among others.
+    const PEM: &str = "-----BEGIN CERTIFICATE-----
+MIIB8jCCAZigAwIBAgIUE/4U2j8QyLYM/7nWeKnu989IFx8wCgYIKoZIzj0EAwIw
+MTEbMAsGA1UECgwEWmV0YTAMBgNVBAsMBUFscGhhMRIwEAYDVQQDDAlhLmV4YW1w
+bGUwIBcNMjYxMTI4MDAxNTM4WhgPMjEyNjExMDQwMDE1MzhaMDExGzALBgNVBAoM
+BFpldGEwDAYDVQQLDAVBbHBoYTESMBAGA1UEAwwJYS5leGFtcGxlMFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAENoEZb0v5TkaDwQ/R/Rxv7bkiCrXlPAAOOytWm/ln
+XgNPiWEESmdYQq9v3rs3XDiyT+M+XnAlUvXt1rx19hEiBKOBizCBiDAdBgNVHQ4E
+FgQUUU/4dN+o/xJVC7V5XKOedjNbEoMwHwYDVR0jBBgwFoAUUU/4dN+o/xJVC7V5
+XKOedjNbEoMwDwYDVR0TAQH/BAUwAwEB/zA1BgNVHREBAf8EKzApgglhLmV4YW1w
+bGWHBMAAAgGCCyouYS5leGFtcGxlggliLmV4YW1wbGUwCgYIKoZIzj0EAwIDSAAw
+RQIhALnZZRzXf1JVlPEZt2iJGnDij2Ktm0E/Sf0cfyteYK/MAiBe6uZUoqpQJOEp
+rqtIPa9pYpyaLJtp+Cd1uGpVSNvxYw==
+-----END CERTIFICATE-----
+";
+    /// Of the subject, which has two names of one rank, as `openssl asn1parse` shows them.
+    const SUBJECT: &[u8] =
+        b"\x30\x31\x31\x1b\x30\x0b\x06\x03\x55\x04\x0a\x0c\x04Zeta\x30\x0c\x06\x03\x55\x04\x0b\x0c\x05Alpha\
+        \x31\x12\x30\x10\x06\x03\x55\x04\x03\x0c\x09a.example";
+
+    fn der() -> Vec<u8> {
+        from_pem(PEM.as_bytes(), "CERTIFICATE").expect("PEM").remove(0)
+    }
+
+    #[test]
+    fn what_is_bound_is_read() {
+        let read = parse(&der()).expect("a certificate");
+        assert_eq!(read.subject, SUBJECT);
+        assert_eq!((read.key.len(), &read.key[..4]), (65, &[0x04, 0x36, 0x81, 0x19][..]));
+        assert_eq!(read.names, [b"a.example".to_vec(), b"b.example".to_vec()]);
+        // openssl x509 -fingerprint -sha1
+        assert_eq!(read.fingerprint[..5], [0x1f, 0x0f, 0x26, 0xeb, 0x5c]);
+    }
+
+    #[test]
+    fn a_subject_that_der_would_have_in_another_order_is_taken_as_it_is() {
+        let (mut der, at) = (der(), 0x84);
+        assert_eq!(&der[at..at + SUBJECT.len()], SUBJECT);
+        // The two names of one rank, the other way round: libssl binds the bytes that it was given.
+        der[at + 4..at + 31].rotate_left(13);
+        let swapped = der[at..at + SUBJECT.len()].to_vec();
+        assert_eq!(parse(&der).expect("a certificate").subject, swapped);
+    }
+
+    #[test]
+    fn what_is_not_bound_may_be_anything() {
+        let mut der = der();
+        der[0x66] = b'x'; // in a time
+        assert!(parse(&der).is_some());
+        der.extend_from_slice(b"more");
+        assert_eq!(parse(&der).map(|read| read.names.len()), Some(2));
+    }
+
+    #[test]
+    fn what_is_cut_short_is_no_certificate() {
+        let der = der();
+        for length in 0..der.len() {
+            assert_eq!(parse(&der[..length]), None, "{length}");
         }
-        _ => None,
+    }
+
+    #[test]
+    fn any_byte_may_be_another() {
+        let whole = der();
+        for at in 0..whole.len() {
+            for byte in [0x00, 0x7f, 0x80, 0x84, 0xff] {
+                let mut der = whole.clone();
+                der[at] = byte;
+                // A certificate or none, never a panic.
+                let _ = parse(&der);
+            }
+        }
     }
 }
