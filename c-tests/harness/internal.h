@@ -5,6 +5,7 @@
 #include "ts.h"
 
 void *ts_xmalloc(size_t n);             /* never NULL, zeroed */
+int ts_plan(void);                      /* TAP's last line; whether all passed */
 void ts_show_errors(const char *who);   /* OpenSSL's error queue to stderr */
 void ts_pki_free(void);                 /* pki.c's certificates */
 void ts_dgram_bio_method_free(void);    /* dgram.c's method */

@@ -44,7 +44,7 @@
 # define TS_NOINLINE
 #endif
 
-/* ---- TAP (tap.c) ------------------------------------------------------- */
+/* ---- TAP (tap.c, program.c) -------------------------------------------- */
 
 /* One test. Prints "ok N - …" or "not ok N - …"; returns `cond`. */
 int ts_ok(int cond, const char *fmt, ...) TS_PRINTF(2, 3);

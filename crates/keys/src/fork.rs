@@ -12,11 +12,12 @@
 //! [`Section`], and fork(2) waits for it, a moment; nobody waits for fork (`barrier`).
 
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::barrier::{Changing, ForkBarrier};
-use crate::{counters, memory, sys};
+use crate::{memory, sys};
 
 /// The word in the wiped page; null until the first call; [`NO_PAGE`] where the kernel has no such pages.
 static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
@@ -57,15 +58,18 @@ impl Section {
     }
 }
 
-/// Makes fork(2) wait for sections, and children lock their memory and enter the stats file. Only that of the C library: a
-/// bare clone(2) beside threads that are changing keys is not worth more than being noticed afterwards (`Store` does).
-pub(crate) fn attend_to_forks() {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    if !DONE.swap(true, Ordering::AcqRel) {
+/// What a child does of its own before it goes on.
+static IN_CHILD: OnceLock<fn()> = OnceLock::new();
+
+/// Makes fork(2) wait for sections, and children lock their memory and then do `in_child`, which must be able to run after
+/// any fork: no locks that another thread may hold, no allocation. Only the fork(2) of the C library: a bare clone(2) beside
+/// threads that are changing keys is not worth more than being noticed afterwards (`Store` does). The first call counts.
+pub(crate) fn attend_to_forks(in_child: fn()) {
+    if IN_CHILD.set(in_child).is_ok() {
         // If there is no memory for it, forks do not wait.
         // SAFETY: functions that may run before and after any fork: they use atomics and the clock. The C library
         // forgets them when it unloads the library that they are in (`__dso_handle`).
-        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_the_child)) };
     }
 }
 
@@ -82,11 +86,11 @@ extern "C" fn after_fork() {
     BARRIER.end_fork(generation());
 }
 
-/// What its parent counted is void there. A daemon's first process ends now, so the child must be in the stats file
-/// before it counts anything.
-extern "C" fn in_child() {
+extern "C" fn in_the_child() {
     memory::lock_again(generation());
-    counters::attend_in_child();
+    if let Some(in_child) = IN_CHILD.get() {
+        in_child();
+    }
 }
 
 #[cold]

@@ -142,7 +142,9 @@ impl Store {
             said_jump: log::Once::new(),
             said_lag: log::Once::new(),
         };
-        fork::attend_to_forks();
+        // What its parent counted is void in a child. A daemon's first process ends now, so the child must be in the stats
+        // file before it counts anything.
+        fork::attend_to_forks(counters::attend_in_child);
         if let Some(stats) = &settings.stats {
             counters::publish_if_there(stats);
         }
