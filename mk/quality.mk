@@ -35,7 +35,7 @@ check-miri: need-miri ## undefined behaviour: the core, and what is unsafe in ke
 	$(CARGO) +nightly miri test --locked -p ticketshim-core --lib
 	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --locked -p ticketshim-keys --lib -- cell::
 
-# Which: core keys cli. The core whole takes half an hour on two processors; of the others every eighth mutant is tried.
+# Which: core keys cli. The core whole takes about an hour on two processors; of the others every eighth mutant is tried.
 MUTANTS ?= core keys cli
 .PHONY: check-mutants
 check-mutants: need-mutants need-core ## faults put into the source one by one: does a test fail? (hours; MUTANTS=core for a part)

@@ -130,6 +130,9 @@ mod tests {
         assert_eq!(FullHandshake::at(before).age(before + 100), 100);
         assert_eq!(FullHandshake::at(before).age(before), 0);
         assert_eq!(FullHandshake::at(before + 60).age(before), 0, "a minute ahead is skew");
+        let skew = u64::from(SKEW);
+        assert_eq!(FullHandshake::at(before + skew).age(before), 0, "the most that is skew");
+        assert!(FullHandshake::at(before + skew + 1).age(before) > 604_800, "a second more is not");
         assert!(FullHandshake::at(before + 86_400).age(before) > 604_800, "a day ahead is not");
         let t = FullHandshake::at(1_800_000_000);
         assert_eq!(FullHandshake::from_bytes(t.to_bytes()), t);
