@@ -33,9 +33,11 @@ check: deps build lint \
   check-instructions \
   check-versions-fast \
   check-install \
+  check-kubernetes \
   check-docs \
   check-targets \
-  deb ## everything that must hold; installs what it needs first (ten to fifteen minutes)
+  deb \
+  check-rpm ## everything that must hold; installs what it needs first (ten to fifteen minutes)
 
 .PHONY: check-fast
 check-fast: need-fast build check-core check-c ## the core's tests and the C suite (about two minutes)

@@ -17,7 +17,8 @@ PACKAGES_hostile      := $(PACKAGES_build) openssl perl python3 gdb nginx procps
 PACKAGES_models       := build-essential
 PACKAGES_endurance    := $(PACKAGES_hostile)
 PACKAGES_versions     := $(PACKAGES_build) openssl perl
-PACKAGES_install      := pkg-config man-db mandoc bash-completion zsh fish systemd
+PACKAGES_install      := $(PACKAGES_build) man-db mandoc bash-completion zsh fish systemd cmake meson ninja-build
+PACKAGES_kubernetes   := python3 python3-venv python3-yaml procps util-linux
 PACKAGES_docs         := git
 PACKAGES_packages     := debhelper lintian
 PACKAGES_rpm          := rpm
@@ -37,7 +38,7 @@ PACKAGES_servers      := nginx apache2 haproxy stunnel4 lighttpd lighttpd-mod-op
                          openssl curl gnutls-bin golang-go python3 util-linux
 
 # The parts of `make check`.
-CHECKED := build lint core c linkers sharing binding valgrind instructions hostile models versions install docs packages
+CHECKED := build lint core c linkers sharing binding valgrind instructions hostile models versions install kubernetes docs packages rpm
 
 .PHONY: deps
 deps: ## install what `make check` needs (Debian; as root, or with sudo); deps-NAME: what check-NAME needs

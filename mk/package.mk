@@ -21,7 +21,7 @@ RPM := $(CURDIR)/target/rpm
 .PHONY: rpm
 rpm: need-rpm build ## RPM packages, in target/rpm, for the libssl.so.3 that they were built on
 	rm -rf $(RPM)
-	MAKEFLAGS= rpmbuild -bb --quiet --define '_topdir $(RPM)' --define 'ticketshim_version $(VERSION)' \
+	MAKEFLAGS= rpmbuild -bb --quiet --define "ticketshim_libssl $$(scripts/libssl-of $(LIB))" --define '_topdir $(RPM)' --define 'ticketshim_version $(VERSION)' \
 	    --define 'ticketshim_tree $(CURDIR)' --define '_libdir /usr/lib64' packaging/ticketshim.spec
 	mv $(RPM)/RPMS/*/*.rpm $(RPM)
 

@@ -7,7 +7,7 @@
  * over two memory BIOs; a real server only has the two callbacks.
  *
  *   cc appdata.c -lssl -lcrypto && ./a.out            libssl's own tickets
- *   LD_PRELOAD=libticketshim.so ./a.out               sealed by ticketshim
+ *   LD_PRELOAD=libticketshim.so.0 ./a.out             sealed by ticketshim
  *   cc appdata.c -lticketshim -lssl -lcrypto          the same, linked
  */
 #include <stdio.h>
