@@ -11,7 +11,7 @@ use std::{ptr, slice};
 
 use openssl_sys::{SSL, SSL_CTX, SSL_METHOD, SSL_get_SSL_CTX};
 
-use super::{is_null, version_libssl};
+use super::{is_null, pass, version_libssl};
 use crate::libssl::context::{self, Door};
 use crate::libssl::ffi::{self, AnyFn};
 use crate::libssl::guard::{Api, guard};
@@ -24,9 +24,10 @@ version_libssl!("SSL_CTX_new");
 /// As SSL_CTX_new(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn SSL_CTX_new(method: *const SSL_METHOD) -> *mut SSL_CTX {
+    pass!(real::SSL_CTX_NEW, method);
     let Some((real, watched)) = guard(None, || {
-        let watched = connection::watch(method);
-        Some((real::SSL_CTX_NEW.get()?, watched))
+        let real = real::SSL_CTX_NEW.get()?;
+        Some((real, connection::watch(method)))
     }) else {
         return ptr::null_mut();
     };
@@ -48,6 +49,7 @@ version_libssl!("SSL_CTX_callback_ctrl");
 /// As SSL_CTX_callback_ctrl(3); NULL is answered.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SSL_CTX_callback_ctrl(ctx: *mut SSL_CTX, cmd: c_int, fp: AnyFn) -> c_long {
+    pass!(real::SSL_CTX_CALLBACK_CTRL, ctx, cmd, fp);
     guard(0, || {
         if is_null(ctx, "SSL_CTX_callback_ctrl", "ctx") {
             return 0;
@@ -72,6 +74,7 @@ version_libssl!("SSL_CTX_ctrl");
 /// As SSL_CTX_ctrl(3); a NULL context is answered, except for the commands that libssl takes it with.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn SSL_CTX_ctrl(ctx: *mut SSL_CTX, cmd: c_int, larg: c_long, parg: *mut c_void) -> c_long {
+    pass!(real::SSL_CTX_CTRL, ctx, cmd, larg, parg);
     let real = guard(None, || {
         // These check a list against the library, not against a context.
         let without_ctx = matches!(
@@ -106,6 +109,7 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
     sid_ctx: *const c_uchar,
     sid_ctx_len: c_uint,
 ) -> c_int {
+    pass!(real::SET_SESSION_ID_CONTEXT, ctx, sid_ctx, sid_ctx_len);
     guard(Api::Failed.into(), || {
         const FUNCTION: &str = "SSL_CTX_set_session_id_context";
         if is_null(ctx, FUNCTION, "ctx") || sid_ctx_len > 0 && is_null(sid_ctx, FUNCTION, "sid_ctx") {
@@ -133,13 +137,15 @@ version_libssl!("SSL_set_SSL_CTX");
 /// As SSL_set_SSL_CTX(3); a NULL SSL is answered.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX) -> *mut SSL_CTX {
+    pass!(real::SET_SSL_CTX, ssl, ctx);
     let real = guard(None, || {
         if is_null(ssl, "SSL_set_SSL_CTX", "ssl") {
             return None;
         }
+        let real = real::SET_SSL_CTX.get()?;
         // SAFETY: the caller's promise: a live SSL, which no other thread uses.
         unsafe { connection::of(ssl) };
-        real::SET_SSL_CTX.get()
+        Some(real)
     });
     let Some(real) = real else { return ptr::null_mut() };
     // SAFETY: the caller's promise, the same as the real function's. It may be the end of a context.
@@ -153,6 +159,7 @@ version_libssl!("SSL_CTX_set_verify");
 /// As SSL_CTX_set_verify(3); NULL is left alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SSL_CTX_set_verify(ctx: *mut SSL_CTX, mode: c_int, callback: AnyFn) {
+    pass!(real::SSL_CTX_SET_VERIFY, ctx, mode, callback);
     guard((), || {
         if is_null(ctx, "SSL_CTX_set_verify", "ctx") {
             return;
@@ -171,6 +178,7 @@ version_libssl!("SSL_set_verify");
 /// As SSL_set_verify(3); NULL is left alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SSL_set_verify(ssl: *mut SSL, mode: c_int, callback: AnyFn) {
+    pass!(real::SSL_SET_VERIFY, ssl, mode, callback);
     guard((), || {
         if is_null(ssl, "SSL_set_verify", "ssl") {
             return;

@@ -5,7 +5,7 @@ use std::ptr;
 
 use openssl_sys::{OSSL_LIB_CTX, SSL_CTX, SSL_METHOD};
 
-use super::{is_null, version_libssl};
+use super::{is_null, pass, version_libssl};
 use crate::libssl::context::{self, Door};
 use crate::libssl::guard::{Api, guard};
 use crate::libssl::{connection, mechanism};
@@ -21,9 +21,10 @@ pub unsafe extern "C-unwind" fn SSL_CTX_new_ex(
     propq: *const c_char,
     method: *const SSL_METHOD,
 ) -> *mut SSL_CTX {
+    pass!(mechanism::SSL_CTX_NEW_EX, libctx, propq, method);
     let Some((real, watched)) = guard(None, || {
-        let watched = connection::watch(method);
-        Some((mechanism::SSL_CTX_NEW_EX.get()?, watched))
+        let real = mechanism::SSL_CTX_NEW_EX.get()?;
+        Some((real, connection::watch(method)))
     }) else {
         return ptr::null_mut();
     };
@@ -42,6 +43,7 @@ version_libssl!("SSL_CTX_set_tlsext_ticket_key_evp_cb");
 /// As SSL_CTX_set_tlsext_ticket_key_evp_cb(3); NULL is answered.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut SSL_CTX, fp: mechanism::KeyFn) -> c_int {
+    pass!(mechanism::SET_TICKET_KEY_EVP_CB, ctx, fp);
     guard(Api::Failed.into(), || {
         if is_null(ctx, "SSL_CTX_set_tlsext_ticket_key_evp_cb", "ctx") {
             return Api::Failed.into();

@@ -9,7 +9,7 @@ use std::ffi::{c_int, c_void};
 use openssl_sys::{SSL_CTX, SSL_SESSION};
 
 use super::types::{SSL_CTX_decrypt_session_ticket_fn, SSL_CTX_generate_session_ticket_fn};
-use super::{is_null, version_libssl_tickets};
+use super::{is_null, pass, version_libssl_tickets};
 use crate::libssl::errors::raise;
 use crate::libssl::guard::{Api, guard};
 use crate::libssl::mechanism::Reason;
@@ -34,6 +34,7 @@ pub unsafe extern "C" fn SSL_CTX_set_session_ticket_cb(
     dec_cb: SSL_CTX_decrypt_session_ticket_fn,
     arg: *mut c_void,
 ) -> c_int {
+    pass!(real::SET_SESSION_TICKET_CB, ctx, gen_cb, dec_cb, arg);
     guard(Api::Failed.into(), || {
         if is_null(ctx, "SSL_CTX_set_session_ticket_cb", "ctx") {
             return Api::Failed.into();
@@ -61,6 +62,7 @@ pub unsafe extern "C" fn SSL_SESSION_set1_ticket_appdata(
     data: *const c_void,
     len: usize,
 ) -> c_int {
+    pass!(real::SET1_TICKET_APPDATA, ss, data, len);
     guard(Api::Failed.into(), || {
         const FUNCTION: &str = "SSL_SESSION_set1_ticket_appdata";
         if is_null(ss, FUNCTION, "ss") {
@@ -96,6 +98,7 @@ pub unsafe extern "C" fn SSL_SESSION_get0_ticket_appdata(
     data: *mut *mut c_void,
     len: *mut usize,
 ) -> c_int {
+    pass!(real::GET0_TICKET_APPDATA, ss, data, len);
     guard(Api::Failed.into(), || {
         const FUNCTION: &str = "SSL_SESSION_get0_ticket_appdata";
         if is_null(ss, FUNCTION, "ss") || is_null(data, FUNCTION, "data") || is_null(len, FUNCTION, "len") {

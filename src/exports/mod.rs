@@ -38,6 +38,18 @@ use version_libssl_tickets;
 use crate::libssl::errors::raise;
 use crate::libssl::mechanism::Reason;
 
+/// What an interposed function does first: if the caller uses another libssl than the one that this library works for, all
+/// that there is to do is to call that one's.
+macro_rules! pass {
+    ($real:expr, $($argument:ident),*) => {
+        if let Some(real) = $real.of_another() {
+            // SAFETY: the caller's promise, the same as that function's.
+            return unsafe { real($($argument),*) };
+        }
+    };
+}
+use pass;
+
 /// Whether `pointer` is NULL; if so, that is on the error queue.
 fn is_null<T>(pointer: *const T, function: &str, argument: &str) -> bool {
     if pointer.is_null() {

@@ -18,6 +18,7 @@ pub(crate) mod guard;
 #[macro_use]
 pub(crate) mod real;
 mod hmac_callback;
+mod link;
 mod memory;
 mod place;
 mod policy;

@@ -1,8 +1,8 @@
 //! The real functions behind the interposed names.
 //!
 //! Inside this library a call by plain name would come back to itself, so each interposed name is looked up once and
-//! called through the pointer. Only the symbol version that we were built for is taken: another libssl in the same
-//! process has other structures behind the same names.
+//! called through the pointer. Only the symbol version that we were built for is taken, and only of one libssl: another one
+//! in the same process has other structures behind the same names ([`Real::of_another`]).
 
 use std::ffi::{CStr, c_int, c_long, c_uchar, c_uint, c_void};
 use std::ptr;
@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use openssl_sys::{SSL, SSL_CTX, SSL_METHOD, SSL_SESSION};
 
 use super::errors::raise;
-use super::ffi::{AnyFn, chars};
+use super::ffi::AnyFn;
+use super::link;
 use super::mechanism::Reason;
 use crate::exports::types::{SSL_CTX_decrypt_session_ticket_fn, SSL_CTX_generate_session_ticket_fn};
 
@@ -85,13 +86,35 @@ impl<F: Copy> Real<F> {
 
     /// The same of a function that need not be there, and without a word.
     pub(super) fn find(&self) -> Option<F> {
-        const { assert!(size_of::<F>() == size_of::<*mut c_void>()) }
         let mut found = self.found.load(Ordering::Relaxed);
         if found.is_null() {
-            found = look_up(self.name, self.node);
+            let home = link::home()?;
+            if home.is_global {
+                // Not the libssl's own at once: other libraries may stand between us and it.
+                // SAFETY: dlvsym takes two C strings; both are constants.
+                found = unsafe { libc::dlvsym(libc::RTLD_NEXT, self.name.as_ptr(), self.node.as_ptr()) };
+            }
+            if found.is_null() {
+                found = home.find(self.name);
+            }
             // Two threads may both look: they find the same.
             self.found.store(found, Ordering::Relaxed);
         }
+        Self::function(found)
+    }
+
+    /// If the caller's libssl is not the one that this library works for: that one's function, to be called instead of
+    /// all that ours does. Asked first by each interposed function.
+    pub(crate) fn of_another(&self) -> Option<F> {
+        // Found, and for everyone: there is no other.
+        if !self.found.load(Ordering::Relaxed).is_null() && link::is_global() {
+            return None;
+        }
+        link::of_another(self.name, self.node, link::home()).and_then(Self::function)
+    }
+
+    fn function(found: *mut c_void) -> Option<F> {
+        const { assert!(size_of::<F>() == size_of::<*mut c_void>()) }
         if found.is_null() {
             return None;
         }
@@ -102,26 +125,9 @@ impl<F: Copy> Real<F> {
 }
 
 /// A constant that ends with NUL, as C wants it.
-const fn constant(text: &'static str) -> &'static CStr {
+pub(super) const fn constant(text: &'static str) -> &'static CStr {
     match CStr::from_bytes_with_nul(text.as_bytes()) {
         Ok(text) => text,
         Err(_) => panic!("one NUL, at the end"),
     }
-}
-
-fn look_up(name: &CStr, node: &CStr) -> *mut c_void {
-    // SAFETY: dlvsym takes two C strings; both are constants.
-    let next = unsafe { libc::dlvsym(libc::RTLD_NEXT, name.as_ptr(), node.as_ptr()) };
-    if !next.is_null() {
-        return next;
-    }
-    // Loaded with dlopen(RTLD_LOCAL), we have no "next". RTLD_NOLOAD takes a reference on what is there, never loads:
-    // the reference is kept, because the pointer is.
-    // SAFETY: a constant C string.
-    let libssl = unsafe { libc::dlopen(chars(SONAME), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
-    if libssl.is_null() {
-        return ptr::null_mut();
-    }
-    // SAFETY: a handle that dlopen gave, and constants.
-    unsafe { libc::dlvsym(libssl, name.as_ptr(), node.as_ptr()) }
 }

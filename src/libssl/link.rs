@@ -1,0 +1,329 @@
+//! The OpenSSL functions that this library calls, without needing a libssl.
+//!
+//! A library that names libssl as needed brings it into every program that it is preloaded into, stops those that have
+//! none, and takes the place of one that a program would have loaded later from elsewhere. So this file has a function of
+//! each name that is called (as `openssl-sys` and `ffi.rs` declare it), hidden, which jumps to wherever the real one is:
+//! an address that [`fill`] writes once, before anything of ours calls it. `c-tests/elf/check` fails if one is missing.
+//!
+//! The one libssl that we work for is found when a program first calls a function of ours ([`home`]).
+
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::ffi::chars;
+use super::real::{NODE, SONAME, constant};
+
+/// What all functions are before they are known: "no", NULL, nothing.
+#[cfg(not(test))]
+extern "C" fn unknown() -> usize {
+    0
+}
+
+/// One function for each name, and the table of them. (Unit tests are programs that are linked with OpenSSL as usual.)
+macro_rules! functions {
+    ($($(#[$only:meta])? $name:ident)*) => {
+        $(
+            $(#[$only])?
+            #[cfg(not(test))]
+            #[expect(non_snake_case, reason = "the name in OpenSSL")]
+            mod $name {
+                use std::ffi::c_void;
+                use std::sync::atomic::AtomicPtr;
+
+                pub(super) static REAL: AtomicPtr<c_void> = AtomicPtr::new(super::unknown as *mut c_void);
+
+                #[cfg(target_arch = "x86_64")]
+                std::arch::global_asm!(
+                    concat!(".pushsection .text.", stringify!($name), ",\"ax\",@progbits"),
+                    concat!(".globl ", stringify!($name)),
+                    concat!(".hidden ", stringify!($name)),
+                    concat!(".type ", stringify!($name), ",@function"),
+                    concat!(stringify!($name), ":"),
+                    "endbr64",
+                    "jmp qword ptr [rip + {real}]",
+                    concat!(".size ", stringify!($name), ", . - ", stringify!($name)),
+                    ".popsection",
+                    real = sym REAL,
+                );
+                #[cfg(target_arch = "aarch64")]
+                std::arch::global_asm!(
+                    concat!(".pushsection .text.", stringify!($name), ",\"ax\",@progbits"),
+                    ".p2align 2",
+                    concat!(".globl ", stringify!($name)),
+                    concat!(".hidden ", stringify!($name)),
+                    concat!(".type ", stringify!($name), ",@function"),
+                    concat!(stringify!($name), ":"),
+                    "hint #34", // bti c
+                    "adrp x16, {real}",
+                    "ldr x16, [x16, :lo12:{real}]",
+                    "br x16",
+                    concat!(".size ", stringify!($name), ", . - ", stringify!($name)),
+                    ".popsection",
+                    real = sym REAL,
+                );
+            }
+        )*
+        #[cfg(not(test))]
+        static FUNCTIONS: &[(&CStr, &AtomicPtr<c_void>)] =
+            &[$($(#[$only])? (constant(concat!(stringify!($name), "\0")), &$name::REAL)),*];
+    };
+}
+
+functions! {
+    CRYPTO_get_ex_data
+    CRYPTO_get_ex_new_index
+    CRYPTO_set_ex_data
+    ERR_pop_to_mark
+    ERR_set_mark
+    EVP_sha1
+    OPENSSL_sk_num
+    OPENSSL_sk_value
+    SSL_CTX_get0_certificate
+    SSL_CTX_get_cert_store
+    SSL_CTX_get_ex_data
+    SSL_CTX_set_ex_data
+    SSL_SESSION_get_master_key
+    SSL_SESSION_get_time
+    SSL_SESSION_get_timeout
+    SSL_client_hello_get0_ext
+    SSL_ctrl
+    SSL_get0_CA_list
+    SSL_get0_param
+    SSL_get_SSL_CTX
+    SSL_get_client_CA_list
+    SSL_get_ex_data
+    SSL_get_security_level
+    SSL_get_servername
+    SSL_get_session
+    SSL_get_verify_depth
+    SSL_get_verify_mode
+    SSL_is_dtls
+    SSL_is_server
+    SSL_session_reused
+    SSL_version
+    X509_CRL_digest
+    X509_NAME_get0_der
+    X509_OBJECT_get0_X509
+    X509_OBJECT_get0_X509_CRL
+    X509_OBJECT_get_type
+    X509_PUBKEY_get0_param
+    X509_STORE_get0_param
+    X509_STORE_get_ex_data
+    X509_STORE_lock
+    X509_STORE_set_ex_data
+    X509_STORE_unlock
+    X509_VERIFY_PARAM_get_depth
+    X509_VERIFY_PARAM_get_flags
+    X509_get_X509_PUBKEY
+    i2d_X509
+    i2d_X509_CRL
+    #[cfg(store_objects = "get0")] X509_STORE_get0_objects
+    #[cfg(store_objects = "get1")] X509_STORE_get1_objects
+    #[cfg(store_objects = "get1")] OPENSSL_sk_pop_free
+    #[cfg(store_objects = "get1")] X509_OBJECT_free
+    #[cfg(mechanism = "provider")] ERR_new
+    #[cfg(mechanism = "provider")] ERR_set_error
+    #[cfg(mechanism = "provider")] EVP_CIPHER_fetch
+    #[cfg(mechanism = "provider")] EVP_CipherInit_ex2
+    #[cfg(mechanism = "provider")] EVP_MAC_CTX_set_params
+    #[cfg(mechanism = "provider")] EVP_MD_fetch
+    #[cfg(mechanism = "provider")] EVP_MD_free
+    #[cfg(mechanism = "provider")] EVP_MD_get0_provider
+    #[cfg(mechanism = "provider")] EVP_default_properties_is_fips_enabled
+    #[cfg(mechanism = "provider")] OSSL_LIB_CTX_free
+    #[cfg(mechanism = "provider")] OSSL_LIB_CTX_get0_global_default
+    #[cfg(mechanism = "provider")] OSSL_LIB_CTX_new
+    #[cfg(mechanism = "provider")] OSSL_LIB_CTX_set0_default
+    #[cfg(mechanism = "provider")] OSSL_PROVIDER_add_builtin
+    #[cfg(mechanism = "provider")] OSSL_PROVIDER_get0_name
+    #[cfg(mechanism = "provider")] OSSL_PROVIDER_load
+    #[cfg(mechanism = "provider")] OSSL_PROVIDER_unload
+    #[cfg(mechanism = "provider")] OpenSSL_version_num
+    #[cfg(mechanism = "legacy")] ERR_add_error_data
+    #[cfg(mechanism = "legacy")] ERR_put_error
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_CTX_encrypting
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_CTX_free
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_CTX_get_app_data
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_CTX_new
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_CTX_set_app_data
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_meth_free
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_meth_new
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_meth_set_cleanup
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_meth_set_do_cipher
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_meth_set_flags
+    #[cfg(mechanism = "legacy")] EVP_CIPHER_meth_set_iv_length
+    #[cfg(mechanism = "legacy")] EVP_CipherInit_ex
+    #[cfg(mechanism = "legacy")] EVP_sha256
+}
+
+/// The libssl whose contexts get the core.
+#[derive(Clone, Copy)]
+pub(super) struct Home {
+    handle: *mut c_void,
+    base: *mut c_void,
+    /// Everything in the process finds it, so every call of ours is one of its.
+    pub(super) is_global: bool,
+}
+
+static HANDLE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+/// Where it is mapped: set once, and the first says who it is.
+static BASE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+/// One of the two below, once all of it is known.
+static KIND: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+const GLOBAL: *mut c_void = ptr::without_provenance_mut(1);
+const LOCAL: *mut c_void = ptr::without_provenance_mut(2);
+
+/// A function that every libssl has and that no library puts itself in front of: what it is in, is the libssl.
+const MARK: &CStr = c"SSL_CTX_get_ex_data";
+
+/// The libssl that we work for. The first call decides: the one that all of the process finds after us, or, if there is
+/// none (it came with a plugin, as Python's), the one that the caller finds. `None` if that is no libssl of our version.
+pub(super) fn home() -> Option<Home> {
+    let kind = KIND.load(Ordering::Acquire);
+    if !kind.is_null() {
+        let (handle, base) = (HANDLE.load(Ordering::Relaxed), BASE.load(Ordering::Relaxed));
+        return Some(Home { handle, base, is_global: kind == GLOBAL });
+    }
+    // SAFETY: dlvsym takes two C strings; both are constants.
+    let next = unsafe { libc::dlvsym(libc::RTLD_NEXT, chars(MARK), chars(NODE)) };
+    let is_global = !next.is_null();
+    let mark = if is_global { next } else { behind_caller(MARK, NODE)? };
+    let (base, handle) = object(mark)?;
+    // Two threads may both look. If they find the same libssl they write the same; if not, the first has decided.
+    if let Err(first) = BASE.compare_exchange(ptr::null_mut(), base, Ordering::Relaxed, Ordering::Relaxed)
+        && first != base
+    {
+        return None;
+    }
+    if !fill(handle) {
+        return None;
+    }
+    HANDLE.store(handle, Ordering::Relaxed);
+    KIND.store(if is_global { GLOBAL } else { LOCAL }, Ordering::Release);
+    Some(Home { handle, base, is_global })
+}
+
+/// Whether [`home`] is known and everyone's.
+pub(super) fn is_global() -> bool {
+    KIND.load(Ordering::Acquire) == GLOBAL
+}
+
+impl Home {
+    /// A function of its, or of the libcrypto that it uses.
+    pub(super) fn find(self, name: &CStr) -> *mut c_void {
+        // SAFETY: a handle that dlopen gave and that is never closed, and a C string.
+        unsafe { libc::dlsym(self.handle, name.as_ptr()) }
+    }
+}
+
+/// If the caller uses another libssl than the one that we work for: its function of that name.
+pub(super) fn of_another(name: &CStr, node: &CStr, home: Option<Home>) -> Option<*mut c_void> {
+    if home.is_some_and(|home| home.is_global) {
+        return None;
+    }
+    let mark = behind_caller(MARK, NODE)?;
+    if home.is_some_and(|home| base(mark) == home.base) {
+        return None;
+    }
+    behind_caller(name, node)
+}
+
+/// Writes the addresses of all functions. Whether all are there.
+fn fill(handle: *mut c_void) -> bool {
+    #[cfg(not(test))]
+    for (name, real) in FUNCTIONS {
+        // SAFETY: a handle that dlopen gave, and a C string.
+        let found = unsafe { libc::dlsym(handle, name.as_ptr()) };
+        if found.is_null() {
+            return false;
+        }
+        real.store(found, Ordering::Relaxed);
+    }
+    !handle.is_null()
+}
+
+/// What the caller of this library finds under a name and symbol version, but for ourselves.
+fn behind_caller(name: &CStr, node: &CStr) -> Option<*mut c_void> {
+    let found = caller().and_then(object).map_or(ptr::null_mut(), |(_, handle)| {
+        // SAFETY: a handle that dlopen gave, and two C strings.
+        let found = unsafe { libc::dlvsym(handle, name.as_ptr(), node.as_ptr()) };
+        // SAFETY: opened by `object`. Whoever called us is still there.
+        unsafe { libc::dlclose(handle) };
+        found
+    });
+    if !found.is_null() && base(found) != own_base() {
+        return Some(found);
+    }
+    // A caller without a libssl of its own (it has an address from somewhere), or one that is linked with us first.
+    // RTLD_NOLOAD takes a reference on what is there, never loads: the reference is kept, because the pointer is.
+    // SAFETY: a constant C string.
+    let handle = unsafe { libc::dlopen(chars(SONAME), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    if handle.is_null() {
+        return None;
+    }
+    // SAFETY: a handle that dlopen gave, and C strings.
+    let found = unsafe { libc::dlvsym(handle, name.as_ptr(), node.as_ptr()) };
+    (!found.is_null()).then_some(found)
+}
+
+fn information(address: *const c_void) -> Option<libc::Dl_info> {
+    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
+    // SAFETY: any address may be asked for.
+    if unsafe { libc::dladdr(address, info.as_mut_ptr()) } == 0 {
+        return None;
+    }
+    // SAFETY: dladdr has filled it (dladdr(3)).
+    Some(unsafe { info.assume_init() })
+}
+
+/// Where the file is mapped that an address is in. Null for none.
+fn base(address: *const c_void) -> *mut c_void {
+    information(address).map_or(ptr::null_mut(), |info| info.dli_fbase)
+}
+
+fn own_base() -> *mut c_void {
+    base(own_base as *const c_void)
+}
+
+/// The same, and a handle of it, which takes a reference.
+fn object(address: *mut c_void) -> Option<(*mut c_void, *mut c_void)> {
+    let info = information(address)?;
+    // SAFETY: the name that dladdr gave of a file that is loaded; it is found by that name, and nothing is loaded.
+    let handle = unsafe { libc::dlopen(info.dli_fname, libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    (!handle.is_null()).then_some((info.dli_fbase, handle))
+}
+
+#[repr(C)]
+struct Walk {
+    own: *mut c_void,
+    found: *mut c_void,
+}
+
+// The unwinder that the standard library brings along. <unwind.h>
+unsafe extern "C" {
+    fn _Unwind_Backtrace(step: unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int, data: *mut c_void) -> c_int;
+    fn _Unwind_GetIP(context: *mut c_void) -> usize;
+}
+
+/// An address in the code that called into this library. Takes microseconds: only where a process has no libssl for all.
+fn caller() -> Option<*mut c_void> {
+    const GO_ON: c_int = 0;
+    const STOP: c_int = 4;
+    unsafe extern "C" fn step(context: *mut c_void, walk: *mut c_void) -> c_int {
+        // SAFETY: the unwinder's promise: its context, for this call.
+        let address = ptr::without_provenance_mut::<c_void>(unsafe { _Unwind_GetIP(context) }.saturating_sub(1));
+        // SAFETY: the pointer that `caller` passed, used by nobody else meanwhile.
+        let Some(walk) = (unsafe { walk.cast::<Walk>().as_mut() }) else { return STOP };
+        if base(address) == walk.own {
+            return GO_ON;
+        }
+        walk.found = address;
+        STOP
+    }
+    let mut walk = Walk { own: own_base(), found: ptr::null_mut() };
+    // SAFETY: a function of the type that <unwind.h> asks for, and what it is to be called with.
+    unsafe { _Unwind_Backtrace(step, (&raw mut walk).cast()) };
+    (!walk.found.is_null()).then_some(walk.found)
+}
