@@ -13,7 +13,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::ffi::chars;
-use super::real::{NODE, SONAME, constant};
+#[cfg(not(test))]
+use super::real::constant;
+use super::real::{NODE, SONAME};
 
 /// What all functions are before they are known: "no", NULL, nothing.
 #[cfg(not(test))]
