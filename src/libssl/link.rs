@@ -43,7 +43,6 @@ macro_rules! functions {
                     concat!(".hidden ", stringify!($name)),
                     concat!(".type ", stringify!($name), ",@function"),
                     concat!(stringify!($name), ":"),
-                    "endbr64",
                     "jmp qword ptr [rip + {real}]",
                     concat!(".size ", stringify!($name), ", . - ", stringify!($name)),
                     ".popsection",
