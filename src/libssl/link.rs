@@ -76,6 +76,7 @@ functions! {
     CRYPTO_get_ex_data
     CRYPTO_get_ex_new_index
     CRYPTO_set_ex_data
+    DTLS_client_method
     ERR_pop_to_mark
     ERR_set_mark
     EVP_sha1
@@ -104,6 +105,7 @@ functions! {
     SSL_is_server
     SSL_session_reused
     SSL_version
+    TLS_client_method
     X509_CRL_digest
     X509_NAME_get0_der
     X509_OBJECT_get0_X509
