@@ -4,7 +4,7 @@
  * in it makes one of them fail (the file is mapped: writing to it is enough):
  *
  *   random   getrandom(): EAGAIN, as early at boot, or ENOSYS in a sandbox
- *   mlock    mlock(): ENOMEM, the limit is reached
+ *   mlock    mmap() of memory that is locked: EAGAIN, the limit is reached
  *   map      mmap() of fresh memory: ENOMEM
  *   open     open() of whatever has "state" in its name: EMFILE
  *   disk     write() and pwrite() to files, and fsync(): ENOSPC, EIO
@@ -53,14 +53,11 @@ ssize_t getrandom(void *buf, size_t n, unsigned flags)
     return fails("random", EAGAIN) ? -1 : syscall(SYS_getrandom, buf, n, flags);
 }
 
-int mlock(const void *start_of, size_t n)
-{
-    return fails("mlock", ENOMEM) ? -1 : (int)syscall(SYS_mlock, start_of, n);
-}
-
 void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
 {
     if (fd == -1 && (flags & MAP_ANONYMOUS) != 0 && fails("map", ENOMEM))
+        return MAP_FAILED;
+    if ((flags & MAP_LOCKED) != 0 && fails("mlock", EAGAIN))
         return MAP_FAILED;
     return (void *)syscall(SYS_mmap, at, n, prot, flags, fd, offset);
 }

@@ -2,8 +2,9 @@
 //!
 //! The library is a guest in processes whose descriptor 2 may be anything by now: daemons close it, and the next file
 //! they open takes its place; inetd hands them the connection itself. So a line is written only to what was stderr when
-//! the library was loaded, or to something that looks like a log: a terminal or another device, a pipe, a file opened
-//! for appending. Never to a network connection, and never where writing would wait.
+//! the library was loaded, or to something that looks like a log that was put there since: a pipe, or a file opened
+//! for appending, that is not closed on exec. Never to a connection or another device, never if there was no stderr at
+//! load, and never where writing would wait.
 
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -23,14 +24,17 @@ pub enum Level {
 }
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Warn as u8);
-/// What descriptor 2 was at load, mixed into a number; 0 if it was closed.
-static STDERR: AtomicU64 = AtomicU64::new(0);
+/// What descriptor 2 was at load, mixed into a number.
+static STDERR: AtomicU64 = AtomicU64::new(UNKNOWN);
+const CLOSED: u64 = 0;
+/// Nobody has set up the log.
+const UNKNOWN: u64 = 1;
 
 /// Sets the level, and remembers what stderr is: called when the library is loaded.
 pub fn set_up(level: Level) {
     LEVEL.store(level as u8, Relaxed);
     sys::as_a_guest(|| SESSION_TIMEOUT.prepare());
-    STDERR.store(sys::as_a_guest(|| sys::stat_fd(libc::STDERR_FILENO)).map_or(0, |s| identity(&s)), Relaxed);
+    STDERR.store(sys::as_a_guest(|| sys::stat_fd(libc::STDERR_FILENO)).map_or(CLOSED, |s| identity(&s)), Relaxed);
 }
 
 /// Whether [`info`] writes anything.
@@ -126,14 +130,23 @@ fn write(line: fmt::Arguments<'_>) {
 }
 
 fn may_write() -> bool {
-    let Some(stat) = sys::stat_fd(libc::STDERR_FILENO) else { return false };
+    const FD: libc::c_int = libc::STDERR_FILENO;
+    let at_load = STDERR.load(Relaxed);
+    if at_load == CLOSED {
+        // What is there now is the first that the program happened to open.
+        return false;
+    }
+    let Some(stat) = sys::stat_fd(FD) else { return false };
+    let same = identity(&stat) == at_load;
     let looks_like_a_log = match stat.st_mode & libc::S_IFMT {
-        libc::S_IFCHR | libc::S_IFIFO => true,
-        libc::S_IFREG => identity(&stat) == STDERR.load(Relaxed) || sys::appends(libc::STDERR_FILENO),
-        libc::S_IFSOCK => identity(&stat) == STDERR.load(Relaxed) && sys::is_local_socket(libc::STDERR_FILENO),
+        libc::S_IFCHR => same || at_load == UNKNOWN,
+        libc::S_IFIFO => same || sys::is_handed_on(FD, false),
+        libc::S_IFREG => same || sys::is_handed_on(FD, true),
+        libc::S_IFSOCK => same && sys::is_local_socket(FD),
         _ => false,
     };
-    looks_like_a_log && sys::is_writable_now(libc::STDERR_FILENO)
+    // A file never makes a writer wait. Not to ask spares a call that a filter may forbid.
+    looks_like_a_log && (stat.st_mode & libc::S_IFMT == libc::S_IFREG || sys::is_writable_now(FD))
 }
 
 /// Device and inode in one number; never 0. That two files share it is as unlikely as harmless.

@@ -3,6 +3,9 @@
 //! Locking is best effort (`RLIMIT_MEMLOCK` is small in some containers) and is not inherited by a child of fork, so a
 //! child locks again ([`lock_again`]): right after the fork, because later it may be in a sandbox that ends it for such
 //! a call. Being left out of core dumps is inherited.
+//!
+//! mlock(2) is never called: a filter may end the process for it, and nothing tells that before. A mapping that is
+//! made with `MAP_LOCKED` takes no other call than a mapping does.
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
@@ -19,17 +22,56 @@ static REGIONS: [(AtomicUsize, AtomicUsize); 32] = [const { (AtomicUsize::new(0)
 /// The generation that has locked them.
 static LOCKED_IN: AtomicU32 = AtomicU32::new(0);
 
-/// In a child of fork: locks what its parent had locked. Async-signal-safe.
+/// In a child of fork(2), which has one thread: locks what its parent had locked. Async-signal-safe.
 pub(crate) fn lock_again(generation: u32) {
     if LOCKED_IN.swap(generation, Ordering::Relaxed) != generation {
         for (start, len) in &REGIONS {
             let (start, len) = (start.load(Ordering::Acquire), len.load(Ordering::Acquire));
-            if start != 0 {
-                // SAFETY: locks pages, if they are there; no memory is read or written.
-                unsafe { libc::mlock(ptr::without_provenance(start), len) };
+            if start != 0 && !replace_by_locked(start, len) {
+                UNLOCKED.store(true, Ordering::Relaxed);
             }
         }
     }
+}
+
+/// In any child, later: one that a bare clone(2) made may have threads, so it is left as it is until the next keys.
+pub(crate) fn may_have_lost_its_lock(generation: u32) {
+    if LOCKED_IN.swap(generation, Ordering::Relaxed) != generation && REGIONS[0].0.load(Ordering::Relaxed) != 0 {
+        UNLOCKED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Puts locked pages with the same contents in the place of those at `start`. False if the system does not let us.
+fn replace_by_locked(start: usize, len: usize) -> bool {
+    let Ok(fresh) = map(len, libc::MAP_LOCKED) else { return false };
+    let there = ptr::without_provenance_mut::<libc::c_void>(start);
+    // SAFETY: both are mapped, `len` bytes long, and not the same; nobody else runs in this process.
+    unsafe { ptr::copy_nonoverlapping(ptr::with_exposed_provenance::<u8>(start), fresh.cast().as_ptr(), len) };
+    // SAFETY: the mapping is ours, and takes the place of one of ours with the same bytes, rights and length.
+    let moved = unsafe { libc::mremap(fresh.as_ptr(), len, len, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, there) };
+    if moved == libc::MAP_FAILED {
+        let copy = Region { start: fresh.cast(), len };
+        // SAFETY: the copy is ours, and nothing refers to it.
+        unsafe { copy.erase() };
+        // SAFETY: as above.
+        unsafe { libc::munmap(fresh.as_ptr(), len) };
+    }
+    moved != libc::MAP_FAILED
+}
+
+/// New pages, zeroed, that are in no core dump.
+fn map(len: usize, more: libc::c_int) -> Result<NonNull<libc::c_void>, ()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | more;
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+    let start = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(());
+    }
+    // SAFETY: the mapping is ours; the advice changes nothing but core dumps.
+    unsafe { libc::madvise(start, len, libc::MADV_DONTDUMP) };
+    // For `replace_by_locked`.
+    start.expose_provenance();
+    NonNull::new(start).ok_or(())
 }
 
 /// Whether some secrets may be swapped out because the system did not let us lock them.
@@ -55,16 +97,13 @@ impl Region {
     /// Room for a `T`. None if the system has no memory for us.
     pub(crate) fn for_a<T>() -> Option<Self> {
         let len = Self::len_for_a::<T>();
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
-        let start = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return None;
-        }
-        let region = Self { start: NonNull::new(start.cast())?, len };
-        // SAFETY: the mapping is ours; the advice changes nothing but core dumps.
-        unsafe { libc::madvise(start, len, libc::MADV_DONTDUMP) };
-        region.lock();
+        let start = map(len, libc::MAP_LOCKED).or_else(|()| {
+            // The limit is reached, or there is no memory at all.
+            let start = map(len, 0);
+            UNLOCKED.fetch_or(start.is_ok(), Ordering::Relaxed);
+            start
+        });
+        let region = Self { start: start.ok()?.cast(), len };
         region.register();
         Some(region)
     }
@@ -96,14 +135,6 @@ impl Region {
     fn len_for_a<T>() -> usize {
         const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) }
         size_of::<T>().next_multiple_of(sys::page_size())
-    }
-
-    /// Keeps it from being swapped out, if the system lets us.
-    fn lock(&self) {
-        // SAFETY: the pages are mapped as long as the region is.
-        if unsafe { libc::mlock(self.start.as_ptr().cast(), self.len) } != 0 {
-            UNLOCKED.store(true, Ordering::Relaxed);
-        }
     }
 
     /// The start, aligned to a page, with room for what the region was made for.

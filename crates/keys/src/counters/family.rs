@@ -17,7 +17,7 @@ use std::io;
 use std::mem::offset_of;
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use super::file::{
     self, COUNTER_PLACES, GAUGE_PLACES, GIVEN_UP, HEADER_LEN, HISTORY, MAGIC, PROCESS_HEAD, PROCESS_LEN, PROCESSES,
@@ -34,6 +34,9 @@ use crate::{clock, log, random};
 static FAMILY: AtomicPtr<Family> = AtomicPtr::new(ptr::null_mut());
 /// This process's place in its family (low half), and the generation of the process that it is the place of.
 static PLACE: AtomicU64 = AtomicU64::new(0);
+
+/// This process, or one before it, has shown that it serves.
+static SERVES: AtomicBool = AtomicBool::new(false);
 
 /// All zeros in the beginning. Shared with processes that may have other rights: what is read from here is not trusted
 /// to be in any range.
@@ -113,9 +116,11 @@ pub(super) fn add_all(counters: &[Counter]) {
     family.publish(counters);
 }
 
-/// One of this process's gauges has changed.
+/// One of this process's gauges has changed. A client that inherited the library has contexts, too, and no part in the file.
 pub(super) fn gauge_changed() {
-    if let Some(family) = family() {
+    if SERVES.load(Relaxed)
+        && let Some(family) = family()
+    {
         family.publish(&[]);
     }
 }
@@ -152,6 +157,14 @@ pub(crate) fn report(report: Report) {
 }
 
 pub(super) fn publish_in(path: &Path, create: bool) {
+    publish_there(path, create);
+    if create && !SERVES.swap(true, Relaxed) {
+        // The contexts that there are.
+        gauge_changed();
+    }
+}
+
+fn publish_there(path: &Path, create: bool) {
     static SAID: log::Once = log::Once::new();
     static TRIED: AtomicU64 = AtomicU64::new(0);
     let now = clock::now();

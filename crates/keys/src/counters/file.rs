@@ -29,11 +29,12 @@
 //! There is no checksum: rows are written all the time, and what is in them is only shown.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{COUNT, GAUGES};
-use crate::state::{ChainId, Refusal};
-use crate::sys::{self, File, Mapping};
+use crate::state::{ChainId, Refusal, directory};
+use crate::sys::{self, CName, File, Mapping, NotLocked, OwnerLock};
 
 /// What a stats file begins with.
 pub const MAGIC: &[u8; 16] = b"ticketshim-stats";
@@ -244,8 +245,7 @@ pub(super) fn open(path: &Path, create: bool, now: u64) -> Result<Opened, Troubl
     let flags = libc::O_RDWR | libc::O_NONBLOCK | libc::O_NOFOLLOW | if create { libc::O_CREAT } else { 0 };
     let file = File::open_with(path, flags, 0o644)?;
     let stat = file.stat().ok_or(Trouble::NotAFile)?;
-    // SAFETY: no preconditions.
-    let us = unsafe { libc::geteuid() };
+    let us = sys::effective_user();
     // A second name may be in a place that its owner never meant to be written to.
     if stat.st_mode & libc::S_IFMT != libc::S_IFREG || stat.st_nlink != 1 {
         return Err(Trouble::NotAFile);
@@ -253,46 +253,80 @@ pub(super) fn open(path: &Path, create: bool, now: u64) -> Result<Opened, Troubl
     if stat.st_uid != 0 && stat.st_uid != us {
         return Err(Trouble::Owner(stat.st_uid));
     }
-    // Whoever else is at it does the same. If they do not end, what is there is used as it is.
-    let locked = (0..20).any(|_| {
-        let taken = file.try_lock().is_ok();
-        if !taken {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        taken
-    });
-    let put_in_order = if locked { put_in_order(&file, now) } else { Ok(()) };
-    file.unlock();
-    put_in_order?;
+    put_in_order(&file, path, stat.st_uid, now)?;
     Ok(Opened { file, id: [stat.st_dev, stat.st_ino] })
 }
 
-fn put_in_order(file: &File, now: u64) -> Result<(), Trouble> {
-    let mut bytes = Vec::new();
-    // In somebody else's process "no memory" is an answer.
-    bytes.try_reserve_exact(LEN + 1).map_err(|_| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
-    bytes.resize(LEN + 1, 0);
-    let len = file.read(&mut bytes)?;
-    bytes.truncate(len);
+/// Without waiting for anybody: who begins a file that is empty writes what others would write.
+fn put_in_order(file: &File, path: &Path, owner: libc::uid_t, now: u64) -> Result<(), Trouble> {
+    let bytes = whole(file)?;
     match check(&bytes) {
-        Ok(()) => {}
+        Ok(()) if is_full(&bytes) => one_at_a_time(file, path, owner, || add_up_old_rows(file, now)),
+        Ok(()) => Ok(()),
         // A file that was truncated is begun anew.
         Err(Trouble::CutOff) => {
             // Disk space now, where it can be said, rather than later, where it cannot.
             file.reserve(LEN)?;
             file.write_at(&header(), 0)?;
-            return Ok(());
+            Ok(())
         }
-        Err(trouble) => return Err(trouble),
+        Err(trouble) => Err(trouble),
     }
-    let rows = bytes[HEADER_LEN..].as_chunks_mut::<ROW_LEN>().0;
-    let is_free = |row: &[u8; ROW_LEN]| number(row, at::TOKEN) == 0;
-    if rows[1..].iter().filter(|row| is_free(row)).count() >= FEW {
+}
+
+fn whole(file: &File) -> Result<Vec<u8>, Trouble> {
+    let mut bytes = Vec::new();
+    // In somebody else's process "no memory" is an answer.
+    bytes.try_reserve_exact(LEN + 1).map_err(|_| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
+    bytes.resize(LEN + 1, 0);
+    let len = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+fn is_full(bytes: &[u8]) -> bool {
+    let rows = bytes[HEADER_LEN..].as_chunks::<ROW_LEN>().0;
+    rows[1..].iter().filter(|row| number(*row, at::TOKEN) == 0).count() < FEW
+}
+
+/// Does what only one process may do at a time; not now, if another is at it.
+fn one_at_a_time(
+    file: &File,
+    path: &Path,
+    owner: libc::uid_t,
+    work: impl FnOnce() -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    let name = path.file_name().map_or(&b""[..], |name| name.as_bytes());
+    let dir = File::open_with(directory(path), libc::O_RDONLY | libc::O_DIRECTORY, 0);
+    if let (Ok(dir), Ok(lock_name)) = (dir, CName::<272>::new(&[b".", name, b".lock"]))
+        && [owner, 0].contains(&sys::effective_user())
+    {
+        match OwnerLock::try_take(&dir, &lock_name, owner) {
+            Ok(lock) => {
+                let done = work();
+                lock.give_back(&dir, &lock_name);
+                return done;
+            }
+            Err(NotLocked::Busy) => return Ok(()),
+            Err(_) => {}
+        }
+    }
+    // A directory that we may not write to. Whoever can read the file could hold this lock: then old rows stay.
+    if file.try_lock().is_err() {
         return Ok(());
     }
+    let done = work();
+    file.unlock();
+    done
+}
+
+fn add_up_old_rows(file: &File, now: u64) -> Result<(), Trouble> {
+    let bytes = whole(file)?;
+    check(&bytes)?;
+    let rows = bytes[HEADER_LEN..].as_chunks::<ROW_LEN>().0;
     let mut sums = counters(&rows[0]);
     for (index, row) in rows.iter().enumerate().skip(1) {
-        if !is_free(row) && number(row, at::WRITTEN).saturating_add(GIVEN_UP) < now {
+        if number(row, at::TOKEN) != 0 && number(row, at::WRITTEN).saturating_add(GIVEN_UP) < now {
             add_all(&mut sums, &counters(row));
             file.write_at(&[0; ROW_LEN], HEADER_LEN + index * ROW_LEN)?;
         }

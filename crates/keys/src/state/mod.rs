@@ -24,7 +24,7 @@ pub use refusal::Refusal;
 
 pub(crate) use format::Contents;
 pub(crate) use read::{Identity, look, read as read_contents};
-pub(crate) use write::Writer;
+pub(crate) use write::{Writer, create_now};
 
 use crate::memory::Locked;
 use crate::{random, sys};
@@ -176,7 +176,7 @@ impl Contents {
     }
 
     /// The epoch that its chain should stand at, if that is further on; or why a file must not be brought there.
-    fn advance_due(&self, now: u64) -> Result<Option<u64>, Refusal> {
+    pub(crate) fn advance_due(&self, now: u64) -> Result<Option<u64>, Refusal> {
         let target = self.schedule.oldest(self.schedule.epoch.epoch_at(now));
         if target <= self.chain.epoch() {
             return Ok(None);
@@ -195,7 +195,10 @@ impl Contents {
 /// # Errors
 /// [`Refusal::Exists`], or why it could not be written.
 pub fn create(path: &Path, state: &State) -> Result<(), Refusal> {
-    sys::as_a_guest(|| Writer::begin(path)?.create(&state.0))
+    sys::as_a_guest(|| match write::create(path, &state.0) {
+        Err(Refusal::NotOurs(_)) => Err(Refusal::Exists),
+        done => done,
+    })
 }
 
 /// Reads a state file.
@@ -212,11 +215,19 @@ pub fn read(path: &Path) -> Result<State, Refusal> {
 /// # Errors
 /// Why it is refused, or not written; [`Refusal::FarAhead`] if the clock looks wrong.
 pub fn advance(path: &Path, now: u64, far: bool) -> Result<Advanced, Refusal> {
-    sys::as_a_guest(|| advance_with(&Writer::begin(path)?, path, now, far))
+    sys::as_a_guest(|| advance_with(&writer_of(path)?, path, now, far))
+}
+
+/// The right to write a file that is there. What is wrong with the file itself comes first.
+fn writer_of(path: &Path) -> Result<Writer<'_>, Refusal> {
+    Writer::begin(path).map_err(|refusal| match read::read(path) {
+        Err(first) if refusal != Refusal::NoDirectory && !first.is_damage() => first,
+        _ => refusal,
+    })
 }
 
 /// The same, with what `ticketshim state advance` need not have: the lock already.
-pub(crate) fn advance_with(writer: &Writer, path: &Path, now: u64, far: bool) -> Result<Advanced, Refusal> {
+pub(crate) fn advance_with(writer: &Writer<'_>, path: &Path, now: u64, far: bool) -> Result<Advanced, Refusal> {
     let (mut contents, _) = read::read(path)?;
     let due = match contents.advance_due(now) {
         Err(Refusal::FarAhead(_)) if far => Some(contents.schedule.oldest(contents.schedule.epoch.epoch_at(now))),
@@ -236,7 +247,7 @@ pub(crate) fn advance_with(writer: &Writer, path: &Path, now: u64, far: bool) ->
 /// Why it is refused, or not written.
 pub fn reseed(path: &Path, state: &State) -> Result<(), Refusal> {
     sys::as_a_guest(|| {
-        let writer = Writer::begin(path)?;
+        let writer = writer_of(path)?;
         match read::read(path) {
             Ok(_) => {}
             Err(refusal) if refusal.is_damage() => {}
@@ -257,7 +268,7 @@ pub fn readers(path: &Path) -> Result<Readers, Refusal> {
 }
 
 /// The directory that a file is in.
-fn directory(path: &Path) -> &Path {
+pub(crate) fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         Some(_) => Path::new("."),

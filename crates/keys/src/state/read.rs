@@ -81,8 +81,7 @@ fn regular(stat: &libc::stat) -> Result<(), Refusal> {
 /// The rule is PostgreSQL's for private keys: mode 0600 or less, or, if the file is root's, 0640 or less, so that
 /// servers that start without root can share a group.
 fn trusted(stat: &libc::stat, path: &Path) -> Result<(), Refusal> {
-    // SAFETY: no preconditions.
-    let us = unsafe { libc::geteuid() };
+    let us = sys::effective_user();
     if stat.st_uid != 0 && stat.st_uid != us {
         return Err(Refusal::Owner(stat.st_uid));
     }

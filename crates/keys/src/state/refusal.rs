@@ -54,9 +54,9 @@ pub enum Refusal {
     FarAhead(u32),
     /// It belongs to that user, so only they can write it.
     NotOurs(u32),
-    /// Somebody else is writing in its directory.
+    /// Another process of its owner is writing it.
     Busy,
-    /// Its file system has no locks, or not for directories.
+    /// Its file system has no locks.
     NoLocks,
     /// Its file system is full, or our quota or file size limit is reached.
     NoSpace,
@@ -70,7 +70,25 @@ pub enum Refusal {
     System(u32),
     /// There is no such directory to write it in.
     NoDirectory,
+    /// What is to be made beside it is there already, and is that user's.
+    InTheWay(u32),
+    /// The system forbids a system call that it takes: which ([`Call`]) in the high half, the error number in the low.
+    Forbidden(u32),
 }
+
+/// A system call that a state file takes, as its refusal names it. New ones come last.
+#[derive(Clone, Copy)]
+pub(crate) enum Call {
+    Some,
+    Open,
+    Lock,
+    Mode,
+    Write,
+    Sync,
+    Rename,
+}
+
+const CALLS: [&str; 7] = ["a system call", "open", "flock", "fchmod", "write", "fsync", "rename"];
 
 impl Refusal {
     /// What a system call's failure means here.
@@ -78,7 +96,8 @@ impl Refusal {
         match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) => Self::Missing,
             Some(libc::EEXIST) => Self::Exists,
-            Some(libc::EACCES | libc::EPERM) => Self::Denied,
+            Some(libc::EACCES) => Self::Denied,
+            Some(libc::EPERM) => Self::of_call(Call::Some, error),
             Some(libc::ELOOP) => Self::Symlink,
             Some(libc::EISDIR) => Self::IsDirectory,
             Some(libc::ENXIO | libc::ENODEV) => Self::NotAFile,
@@ -88,6 +107,18 @@ impl Refusal {
             Some(other) => Self::System(other.unsigned_abs()),
             None => Self::System(0),
         }
+    }
+
+    /// What the failure of that call means: a filter answers with errors that the call itself has not, or for other
+    /// reasons.
+    pub(crate) fn of_call(call: Call, error: &io::Error) -> Self {
+        let number = error.raw_os_error().unwrap_or(0);
+        let forbidden = match number {
+            libc::EPERM | libc::ENOSYS => true,
+            libc::EACCES => !matches!(call, Call::Open | Call::Rename),
+            _ => false,
+        };
+        if forbidden { Self::Forbidden((call as u32) << 16 | number.unsigned_abs()) } else { Self::of(error) }
     }
 
     /// In one word, never 0: for the counters. The order of the numbers is part of the format of a stats file.
@@ -108,7 +139,7 @@ impl Refusal {
         use Refusal as R;
         match self {
             R::Owner(n) | R::Mode(n) | R::GroupMode(n) | R::Directory(n) | R::Truncated(n) | R::ForeignKeys(n) => n,
-            R::Version(n) | R::FarAhead(n) | R::NotOurs(n) | R::System(n) => n,
+            R::Version(n) | R::FarAhead(n) | R::NotOurs(n) | R::System(n) | R::InTheWay(n) | R::Forbidden(n) => n,
             _ => 0,
         }
     }
@@ -126,7 +157,7 @@ impl Refusal {
 }
 
 /// New ones come last.
-const NUMBERED: [fn(u32) -> Refusal; 31] = [
+const NUMBERED: [fn(u32) -> Refusal; 33] = [
     |_| Refusal::Missing,
     |_| Refusal::Exists,
     |_| Refusal::Denied,
@@ -158,6 +189,8 @@ const NUMBERED: [fn(u32) -> Refusal; 31] = [
     |_| Refusal::NoRandomness,
     Refusal::System,
     |_| Refusal::NoDirectory,
+    Refusal::InTheWay,
+    Refusal::Forbidden,
 ];
 
 struct Text<'a> {
@@ -232,15 +265,29 @@ impl fmt::Display for Text<'_> {
                  `ticketshim state advance --force {name}`"
             ),
             R::NotOurs(uid) => write!(f, "{name} can only be written by its owner, uid {uid}"),
-            R::Busy => write!(f, "{name}: somebody holds a lock on {dir}: try again"),
+            R::Busy => write!(f, "{name}: another process of its owner is writing it: try again"),
             R::NoLocks => write!(
                 f,
-                "{name}: the file system of {dir} has no locks for directories (NFS?): keep it on a local one, or write it \
-                 with `ticketshim state` there"
+                "{name}: the file system of {dir} has no locks (NFS without a lock server?): keep it on a local one"
             ),
             R::NoSpace => write!(f, "{name}: no space (disk, quota or file size limit) to write it in {dir}"),
             R::ReadOnly => write!(f, "{name}: {dir} is read-only, so it cannot be written from here"),
             R::NoDirectory => write!(f, "{name}: there is no directory {dir}: mkdir -m 700 {dir}"),
+            R::InTheWay(uid) => write!(
+                f,
+                "{name}: uid {uid} has put something under the name of its lock or its draft (.….lock, .….new) into {dir}, \
+                 which cannot be removed from here: remove it, and keep the file in a directory of its own"
+            ),
+            R::Forbidden(which) => {
+                let (call, number) = ((which >> 16) as usize, (which & 0xFFFF).cast_signed());
+                let call = CALLS.get(call).unwrap_or(&CALLS[0]);
+                let error = io::Error::from_raw_os_error(number);
+                write!(
+                    f,
+                    "{name}: the system forbids this process {call} ({error}): allow it (seccomp, SystemCallFilter=, a \
+                     security module), or let `ticketshim state` write the file"
+                )
+            }
             R::NoMemory => write!(f, "{name}: the system has no memory for it"),
             R::NoRandomness => write!(f, "{name}: the system has no randomness to make it of yet"),
             R::System(errno) => {
@@ -252,8 +299,7 @@ impl fmt::Display for Text<'_> {
 }
 
 fn euid() -> u32 {
-    // SAFETY: no preconditions.
-    unsafe { libc::geteuid() }
+    crate::sys::effective_user()
 }
 
 #[cfg(test)]

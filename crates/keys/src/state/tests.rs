@@ -298,10 +298,15 @@ fn child_that_writes() {
 fn a_kill_at_any_step_leaves_the_old_file_or_the_new_one() {
     use write::Step::{Drafted, Durable, HalfWritten, Locked, Made, Opened, Renamed, Written};
     let old = NOW / HOUR - 3;
-    for exists in [false, true] {
+    for (exists, named) in [(false, false), (false, true), (true, true)] {
         for step in [Opened, Locked, Made, HalfWritten, Written, Drafted, Renamed, Durable] {
+            if step == Locked && !named {
+                continue;
+            }
             let dir = if exists { Dir::new() } else { Dir::empty() };
-            let status = in_process("child_that_writes", &[("TICKETSHIM_FAULT_KILL", &format!("{step:?}"))], &dir.file);
+            let names = if named { "TICKETSHIM_FAULT_NAMES" } else { "TICKETSHIM_UNUSED" };
+            let kill = [("TICKETSHIM_FAULT_KILL", &*format!("{step:?}")), (names, "1")];
+            let status = in_process("child_that_writes", &kill, &dir.file);
             assert_eq!(status.signal(), Some(libc::SIGKILL), "{step:?}");
             let renamed = matches!(step, Renamed | Durable);
             let expected = match (exists, renamed) {
@@ -311,7 +316,7 @@ fn a_kill_at_any_step_leaves_the_old_file_or_the_new_one() {
             };
             assert_eq!(read(&dir.file).map(|s| s.epoch()), expected, "{step:?}, exists: {exists}");
             // Who comes next is not hindered by what is left, and leaves nothing.
-            assert!(in_process("child_that_writes", &[], &dir.file).success(), "{step:?}, exists: {exists}");
+            assert!(in_process("child_that_writes", &[kill[1]], &dir.file).success(), "{step:?}, exists: {exists}");
             assert_eq!(dir.names(), ["state"], "{step:?}, exists: {exists}");
         }
     }

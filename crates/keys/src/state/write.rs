@@ -1,7 +1,8 @@
 //! Writing a state file: a new file beside the old one, made durable, and renamed into place.
 //!
-//! Whoever is killed at any point leaves the old file or the new one. Writers exclude each other by a lock on the
-//! directory: a lock on the file itself would be on an inode that the rename takes away. Readers need no lock.
+//! Whoever is killed at any point leaves the old file or the new one. Writers exclude each other by a lock file beside it
+//! (`sys::OwnerLock`) that only the state file's owner can open: whoever can open the directory or the state file to read
+//! could hold a lock on those, and keep a re-seed away. Readers need no lock.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -9,20 +10,83 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::format::{self, Buffer, Contents, LEN};
+use super::refusal::Call;
 use super::{Refusal, directory};
 use crate::memory::Locked;
-use crate::sys::{CName, File};
+use crate::sys::{self, CName, File, NotLocked, OwnerLock};
 
-/// How long a writer waits for another one, who needs a few milliseconds.
+/// How long the command waits for another writer, who needs a few milliseconds. Servers never wait.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Makes a state file where there is none, without waiting for anybody (else it is [`Refusal::Busy`]).
+///
+/// Where the file system can, it is written without a name and then given one, which at most one process can do. So
+/// nothing is left behind, and no lock is needed.
+pub(crate) fn create_now(path: &Path, contents: &Contents) -> Result<(), Refusal> {
+    create_nameless(path, contents).unwrap_or_else(|| Writer::try_begin(path)?.create(contents))
+}
+
+/// The same; waits for other writers where it cannot do without the lock.
+pub(crate) fn create(path: &Path, contents: &Contents) -> Result<(), Refusal> {
+    create_nameless(path, contents).unwrap_or_else(|| Writer::begin(path)?.create(contents))
+}
+
+/// `None` if it cannot be done in this way: the other one finds out why.
+#[inline(never)]
+fn create_nameless(path: &Path, contents: &Contents) -> Option<Result<(), Refusal>> {
+    if !may_be_nameless() {
+        return None;
+    }
+    let name = Name::new(&[path.file_name()?.as_bytes()]).ok()?;
+    let dir = File::open_with(directory(path), libc::O_RDONLY | libc::O_DIRECTORY, 0).ok()?;
+    step(Step::Opened);
+    if dir.stat_at(&name).is_ok() {
+        return Some(Err(Refusal::Exists));
+    }
+    let file = dir.open_at(c".", libc::O_WRONLY | libc::O_TMPFILE, 0o600).ok()?;
+    step(Step::Made);
+    let mut bytes = Locked::<Buffer>::new([0; LEN + 1])?;
+    format::encode(contents, &mut bytes);
+    file.set_mode(0o600).ok()?;
+    write_in_steps(&file, &bytes[..LEN]).ok()?;
+    step(Step::Drafted);
+    match dir.name_file(&file, &name) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Some(Err(Refusal::Exists)),
+        Err(_) => return None,
+    }
+    step(Step::Renamed);
+    // What is durable is the name as well as the bytes.
+    let done = dir.sync().map_err(|error| Refusal::of_call(Call::Sync, &error));
+    step(Step::Durable);
+    Some(done)
+}
+
 /// The right to write one state file, until dropped.
-pub(crate) struct Writer {
+pub(crate) struct Writer<'a> {
     dir: File,
-    name: Name,
+    names: Names<'a>,
+    lock: OwnerLock,
+}
+
+/// What there is in the directory for one state file. Made where they are used, because a stack may be small.
+#[derive(Clone, Copy)]
+struct Names<'a>(&'a [u8]);
+
+impl Names<'_> {
+    fn file(self) -> io::Result<Name> {
+        Name::new(&[self.0])
+    }
+
     /// Where the next file is prepared. Always the same name, so that what a killed writer left there is overwritten by
     /// the next one and no old keys gather in the directory.
-    draft: Name,
+    fn draft(self) -> io::Result<Name> {
+        Name::new(&[b".", self.0, b".new"])
+    }
+
+    fn lock(self) -> io::Result<Name> {
+        Name::new(&[b".", self.0, b".lock"])
+    }
 }
 
 /// A name in a directory (255 bytes at most), with what a draft's name has more.
@@ -37,36 +101,36 @@ enum Place {
     Taken,
 }
 
-impl Writer {
+impl<'a> Writer<'a> {
     /// Waits at most `patience` for other writers.
-    fn new(path: &Path, patience: Duration) -> Result<Self, Refusal> {
-        let name = path.file_name().ok_or(Refusal::IsDirectory)?.as_bytes();
-        let c_name = |parts: &[&[u8]]| CName::new(parts).map_err(|error| Refusal::of(&error));
+    fn new(path: &'a Path, patience: Duration) -> Result<Self, Refusal> {
+        let names = Names(path.file_name().ok_or(Refusal::IsDirectory)?.as_bytes());
         let dir = File::open_with(directory(path), libc::O_RDONLY | libc::O_DIRECTORY, 0);
         let dir = dir.map_err(|error| match Refusal::of(&error) {
             Refusal::Missing => Refusal::NoDirectory,
             other => other,
         })?;
         step(Step::Opened);
-        lock(&dir, patience)?;
+        let owner = writing_owner(&dir, names)?;
+        let lock = lock(&dir, names, owner, patience)?;
         step(Step::Locked);
-        Ok(Self { dir, name: c_name(&[name])?, draft: c_name(&[b".", name, b".new"])? })
+        Ok(Self { dir, names, lock })
     }
 
-    /// Waits for other writers as long as it takes them.
-    pub(crate) fn begin(path: &Path) -> Result<Self, Refusal> {
+    /// Waits for other writers as long as it takes them: for a command.
+    pub(crate) fn begin(path: &'a Path) -> Result<Self, Refusal> {
         Self::new(path, PATIENCE)
     }
 
-    /// Does not wait.
-    pub(crate) fn try_begin(path: &Path) -> Result<Self, Refusal> {
+    /// Does not wait: for a server.
+    pub(crate) fn try_begin(path: &'a Path) -> Result<Self, Refusal> {
         Self::new(path, Duration::ZERO)
     }
 
     /// Makes a file where there is none.
     pub(crate) fn create(&self, contents: &Contents) -> Result<(), Refusal> {
         // Saves whoever comes second the trouble; that nobody else comes first from here on is seen to below.
-        if self.dir.stat_at(&self.name).is_ok() {
+        if self.look().is_ok() {
             return Err(Refusal::Exists);
         }
         self.write(contents, None, Place::Free)
@@ -74,34 +138,38 @@ impl Writer {
 
     /// Puts `contents` in the place of the file, which keeps its group and mode. It must be ours.
     pub(crate) fn replace(&self, contents: &Contents) -> Result<(), Refusal> {
-        let old = self.dir.stat_at(&self.name).map_err(|error| Refusal::of(&error))?;
-        // SAFETY: no preconditions.
-        let us = unsafe { libc::geteuid() };
-        if old.st_uid != us {
+        let old = self.look().map_err(|error| Refusal::of(&error))?;
+        if old.st_uid != sys::effective_user() {
             return Err(Refusal::NotOurs(old.st_uid));
         }
         self.write(contents, Some(&old), Place::Taken)
     }
 
+    #[inline(never)]
+    fn look(&self) -> io::Result<libc::stat> {
+        self.dir.stat_at(&self.names.file()?)
+    }
+
+    #[inline(never)]
     fn write(&self, contents: &Contents, like: Option<&libc::stat>, place: Place) -> Result<(), Refusal> {
         let mut bytes = Locked::<Buffer>::new([0; LEN + 1]).ok_or(Refusal::NoMemory)?;
         format::encode(contents, &mut bytes);
         // Kept open to be erased: without a name it would not be found again.
         let old = match place {
-            Place::Taken => self.dir.open_at(&self.name, libc::O_WRONLY | libc::O_NOFOLLOW, 0).ok(),
+            Place::Taken => self.open_old().ok(),
             Place::Free => None,
         };
         let done = self.draft(&bytes[..LEN], like).and_then(|()| {
             step(Step::Drafted);
-            self.put(place)?;
+            self.put(place).map_err(|error| Refusal::of_call(Call::Rename, &error))?;
             step(Step::Renamed);
             // What is durable is the name as well as the bytes.
-            self.dir.sync()
+            self.dir.sync().map_err(|error| Refusal::of_call(Call::Sync, &error))
         });
-        if let Err(error) = done {
+        if let Err(refusal) = done {
             // It may not be there; it is then not in the way either.
-            let _ = self.dir.unlink_at(&self.draft);
-            return Err(Refusal::of(&error));
+            let _ = self.names.draft().and_then(|draft| self.dir.unlink_at(&draft));
+            return Err(refusal);
         }
         step(Step::Durable);
         if let Some(old) = old {
@@ -110,15 +178,30 @@ impl Writer {
         Ok(())
     }
 
-    fn draft(&self, bytes: &[u8], like: Option<&libc::stat>) -> io::Result<()> {
-        if let Ok(left) = self.dir.open_at(&self.draft, libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0) {
-            self.dir.unlink_at(&self.draft)?;
+    #[inline(never)]
+    fn open_old(&self) -> io::Result<File> {
+        self.dir.open_at(&self.names.file()?, libc::O_WRONLY | libc::O_NOFOLLOW, 0)
+    }
+
+    #[inline(never)]
+    fn new_draft(&self) -> Result<File, Refusal> {
+        let name = self.names.draft().map_err(|error| Refusal::of(&error))?;
+        let left = self.dir.open_at(&name, libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0);
+        // If it cannot be removed, or is made again by somebody else, it is in the way below.
+        let _ = self.dir.unlink_at(&name);
+        if let Ok(left) = left {
             erase(&left);
-        } else {
-            let _ = self.dir.unlink_at(&self.draft);
         }
-        let file =
-            self.dir.open_at(&self.draft, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, 0o600)?;
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        self.dir.open_at(&name, flags, 0o600).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Refusal::InTheWay(self.dir.stat_at(&name).map_or(0, |stat| stat.st_uid)),
+            _ => Refusal::of_call(Call::Open, &error),
+        })
+    }
+
+    #[inline(never)]
+    fn draft(&self, bytes: &[u8], like: Option<&libc::stat>) -> Result<(), Refusal> {
+        let file = self.new_draft()?;
         step(Step::Made);
         let mode = like.map_or(0o600, |old| {
             let same_group = file.stat().is_some_and(|new| new.st_gid == old.st_gid);
@@ -127,48 +210,71 @@ impl Writer {
             old.st_mode & group
         });
         // Whatever the umask is.
-        file.set_mode(mode)?;
-        let (first, rest) = bytes.split_at(bytes.len() / 2);
-        file.write_all(first)?;
-        step(Step::HalfWritten);
-        file.write_all(rest)?;
-        step(Step::Written);
-        file.sync()
+        file.set_mode(mode).map_err(|error| Refusal::of_call(Call::Mode, &error))?;
+        write_in_steps(&file, bytes)
     }
 
+    #[inline(never)]
     fn put(&self, place: Place) -> io::Result<()> {
+        let (draft, name) = (self.names.draft()?, self.names.file()?);
         if place == Place::Taken {
-            return self.dir.rename_at(&self.draft, &self.name, 0);
+            return self.dir.rename_at(&draft, &name, 0);
         }
-        match self.dir.rename_at(&self.draft, &self.name, libc::RENAME_NOREPLACE) {
-            // Not every file system knows how (EINVAL), nor every kernel (ENOSYS). A second link is as exclusive.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
-                self.dir.link_at(&self.draft, &self.name)?;
-                self.dir.unlink_at(&self.draft)
+        match self.dir.rename_at(&draft, &name, libc::RENAME_NOREPLACE) {
+            // Not every file system knows how (EINVAL), nor every kernel (ENOSYS) or filter (EPERM). A second link is as
+            // exclusive.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM)) => {
+                self.dir.link_at(&draft, &name)?;
+                self.dir.unlink_at(&draft)
             }
             other => other,
         }
     }
 }
 
-impl Drop for Writer {
+fn write_in_steps(file: &File, bytes: &[u8]) -> Result<(), Refusal> {
+    let write = |bytes| file.write_all(bytes).map_err(|error| Refusal::of_call(Call::Write, &error));
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    write(first)?;
+    step(Step::HalfWritten);
+    write(rest)?;
+    step(Step::Written);
+    file.sync().map_err(|error| Refusal::of_call(Call::Sync, &error))
+}
+
+impl Drop for Writer<'_> {
     fn drop(&mut self) {
-        // Closing it is not enough: a process that another thread forks off meanwhile has the same lock.
-        self.dir.unlock();
+        // The name was good when the lock was taken.
+        if let Ok(name) = self.names.lock() {
+            self.lock.give_back(&self.dir, &name);
+        }
     }
 }
 
-fn lock(dir: &File, patience: Duration) -> Result<(), Refusal> {
+/// Whose the file is, or will be, if this process may write it. The lock is the owner's, also where root writes.
+#[inline(never)]
+fn writing_owner(dir: &File, names: Names<'_>) -> Result<u32, Refusal> {
+    let us = sys::effective_user();
+    let name = names.file().map_err(|error| Refusal::of(&error))?;
+    let owner = dir.stat_at(&name).map_or(us, |old| old.st_uid);
+    if owner != us && us != 0 { Err(Refusal::NotOurs(owner)) } else { Ok(owner) }
+}
+
+#[inline(never)]
+fn lock(dir: &File, names: Names<'_>, owner: u32, patience: Duration) -> Result<OwnerLock, Refusal> {
     const PAUSE: Duration = Duration::from_millis(5);
     let mut waited = Duration::ZERO;
+    let name = names.lock().map_err(|error| Refusal::of(&error))?;
     loop {
-        match dir.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => {
-                let none = [libc::ENOLCK, libc::EOPNOTSUPP, libc::EBADF, libc::EINVAL, libc::ENOSYS];
+        match OwnerLock::try_take(dir, &name, owner) {
+            Ok(lock) => return Ok(lock),
+            Err(NotLocked::Busy) => {}
+            Err(NotLocked::InTheWay(uid)) => return Err(Refusal::InTheWay(uid)),
+            Err(NotLocked::File(error)) => return Err(Refusal::of_call(Call::Open, &error)),
+            Err(NotLocked::Lock(error)) => {
+                let none = [libc::ENOLCK, libc::EOPNOTSUPP, libc::EBADF, libc::EINVAL];
                 let unsupported = error.raw_os_error().is_some_and(|e| none.contains(&e));
-                return Err(if unsupported { Refusal::NoLocks } else { Refusal::of(&error) });
+                return Err(if unsupported { Refusal::NoLocks } else { Refusal::of_call(Call::Lock, &error) });
             }
         }
         if waited >= patience {
@@ -202,6 +308,17 @@ pub(crate) enum Step {
 
 #[cfg(not(any(test, feature = "fault-injection")))]
 fn step(_: Step) {}
+
+#[cfg(not(any(test, feature = "fault-injection")))]
+fn may_be_nameless() -> bool {
+    true
+}
+
+/// Test builds only: as on a file system that has no files without a name.
+#[cfg(any(test, feature = "fault-injection"))]
+fn may_be_nameless() -> bool {
+    std::env::var_os("TICKETSHIM_FAULT_NAMES").is_none()
+}
 
 /// Test builds only: the process kills itself at the step that `TICKETSHIM_FAULT_KILL` names.
 #[cfg(any(test, feature = "fault-injection"))]

@@ -14,6 +14,8 @@ use crate::watch::{Fresh, Watch};
 
 /// A state file that is behind by more seconds than this has nobody who advances it.
 const LAG: u64 = 86_400;
+/// Who writes the file for longer than so many seconds does not come to an end.
+const STUCK: u64 = 5;
 
 impl Store {
     pub(super) fn set_seed(&self, fresh: &Fresh) {
@@ -37,19 +39,42 @@ impl Store {
         if !self.to_create.load(Relaxed) || !self.once_a_minute(now) {
             return;
         }
-        let created = Writer::begin(file.path()).and_then(|writer| match self.seed.read(generation) {
+        // A program that starts waits for nobody.
+        let created = match self.seed.read(generation) {
             // What all that was forked from this process since it was loaded has too.
-            Some(seed) => writer.create(&seed),
+            Some(seed) => state::create_now(file.path(), &seed),
             // It came to tickets before it came to a file, and cannot go back: the look that follows takes these up.
-            None => writer.create(&State::random(self.settings.schedule(), now)?.0),
-        });
+            None => {
+                State::random(self.settings.schedule(), now).and_then(|state| state::create_now(file.path(), &state.0))
+            }
+        };
         match created {
             Ok(()) => log::info(format_args!("made the state file {}", file.path().display())),
             // Another process was faster: its keys are taken up by the look that follows.
-            Err(Refusal::Exists) => {}
+            Err(Refusal::Exists | Refusal::NotOurs(_)) => {}
+            // Most likely it is being made now: the next look finds it, or tries again.
+            Err(Refusal::Busy) if now.saturating_sub(self.busy_since(now)) < STUCK => {
+                self.advanced.store(0, Relaxed);
+                return;
+            }
             Err(refusal) => return self.refuse(file, refusal),
         }
         self.to_create.store(false, Relaxed);
+    }
+
+    /// Makes the file, if it could not be made before because another process was writing.
+    pub(super) fn create_after_all(&self, file: &Watch, now: u64, generation: u32) {
+        if self.busy.load(Relaxed) != 0 {
+            self.create(file, now, generation);
+        }
+    }
+
+    /// When another process was first found writing.
+    fn busy_since(&self, now: u64) -> u64 {
+        match self.busy.compare_exchange(0, now.max(1), Relaxed, Relaxed) {
+            Ok(_) => now,
+            Err(since) => since,
+        }
     }
 
     /// Advances the file, if it is the one in force, and ours.
@@ -156,7 +181,8 @@ impl Store {
     #[cold]
     #[inline(never)]
     fn refuse(&self, file: &Watch, refusal: Refusal) {
-        if self.from_file.load(Relaxed) && matches!(refusal, Refusal::Denied | Refusal::Missing) {
+        if self.from_file.load(Relaxed) && matches!(refusal, Refusal::Denied | Refusal::Missing | Refusal::Forbidden(_))
+        {
             // A worker that has dropped its rights, or moved into a chroot: it has what it needs.
             log::info(format_args!("keys stay as they are: {}", refusal.text(file.path())));
             return;
@@ -201,6 +227,10 @@ impl Store {
 /// In a frame of its own, which has gone when a line is written about it.
 #[inline(never)]
 fn write_advanced(file: &Watch, now: u64) -> Result<Advanced, Refusal> {
+    // Looked at before anything is made in its directory: mostly there is nothing to do.
+    if file.read()?.contents.advance_due(now)?.is_none() {
+        return Ok(Advanced::Current);
+    }
     // Who starts later, or `ticketshim state advance`, does it if somebody else is writing now.
     Writer::try_begin(file.path()).and_then(|writer| state::advance_with(&writer, file.path(), now, false))
 }

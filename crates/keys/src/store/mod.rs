@@ -56,8 +56,12 @@ pub struct Store {
     settings: Settings,
     /// There was no file when the library was loaded, and nobody has made one yet.
     to_create: AtomicBool,
+    /// When another process was writing and this one would have made the file; 0 if that never was.
+    busy: AtomicU64,
     /// The keys at hand come from the file.
     from_file: AtomicBool,
+    /// The program has shown that it serves.
+    serves: AtomicBool,
     /// Contexts exist, so tickets may have been sealed from this seed by children.
     in_use: AtomicBool,
     /// The minute in which the file was last advanced, or tried to be.
@@ -133,7 +137,9 @@ impl Store {
             file: settings.state.as_deref().map(Watch::new),
             settings: settings.clone(),
             to_create: AtomicBool::new(false),
+            busy: AtomicU64::new(0),
             from_file: AtomicBool::new(false),
+            serves: AtomicBool::new(false),
             in_use: AtomicBool::new(false),
             advanced: AtomicU64::new(0),
             behind: AtomicU64::new(0),
@@ -165,13 +171,29 @@ impl Store {
         }
     }
 
-    /// Called whenever a TLS context is made: creates the state file if it is missing, advances it if it is ours to
-    /// write, takes up one that was replaced. Cheap if there is nothing to do.
+    /// Whether the program has shown that it serves ([`ensure_state`](Self::ensure_state), or a ticket).
+    pub fn serves(&self) -> bool {
+        self.serves.load(Relaxed)
+    }
+
+    /// Called when the program shows that it serves, and whenever it makes a TLS context after that: creates the state
+    /// file if it is missing, advances it if it is ours to write, takes up one that was replaced; from here on troubles
+    /// are told. Cheap if there is nothing to do.
     pub fn ensure_state(&self) {
         self.ensure_state_at(clock::now());
     }
 
     fn ensure_state_at(&self, now: u64) {
+        self.serve(now);
+        if let Some(file) = &self.file {
+            sys::as_a_guest(|| self.advance(file, now));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn serve(&self, now: u64) {
+        self.serves.store(true, Relaxed);
         self.settings.report();
         if let Some(stats) = &self.settings.stats {
             counters::publish(stats);
@@ -184,7 +206,6 @@ impl Store {
                 // A reload: what is forked after it may not be able to read the file any more.
                 file.hurry();
                 self.follow(file, now, generation);
-                self.advance(file, now);
             }
             self.age(now, generation);
         });
@@ -226,6 +247,10 @@ impl Store {
 
     #[cold]
     fn attend(&self, now: u64, generation: u32) -> Option<Reading<'_>> {
+        // Only servers have tickets to seal and open. (Whoever is in a sandbox by now has a file that was there.)
+        if !self.serves() {
+            self.serve(now);
+        }
         sys::as_a_guest(|| {
             let started = Instant::now();
             // Only for the first ring is it worth to wait.
@@ -233,6 +258,7 @@ impl Store {
                 std::thread::yield_now();
             }
             if let Some(file) = &self.file {
+                self.create_after_all(file, now, generation);
                 self.follow(file, now, generation);
             }
         });
@@ -268,7 +294,7 @@ impl Store {
 
     /// In a child that runs our code for the first time. With `making` held.
     fn settle(&self, generation: u32) {
-        memory::lock_again(generation);
+        memory::may_have_lost_its_lock(generation);
         // Made by a bare clone(2) while another thread was changing the keys (see `fork`): better other keys than half.
         let keys_are_whole = self.keys.read(generation).is_some_and(|keys| keys.ring.digest() == keys.digest);
         let seed_is_whole = self.seed.read(generation).is_some_and(|seed| !seed.chain.is_weak());

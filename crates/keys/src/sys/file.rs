@@ -61,6 +61,20 @@ impl File {
         Ok(done)
     }
 
+    /// Reads from a place until `out` is full or the file ends.
+    pub(crate) fn read_at(&self, out: &mut [u8], at: usize) -> io::Result<usize> {
+        let mut done = 0;
+        while done < out.len() {
+            let (rest, offset) = (&mut out[done..], (at + done) as libc::off_t);
+            // SAFETY: `rest` is valid for writes of its length.
+            match retry(|| unsafe { libc::pread(self.0, rest.as_mut_ptr().cast(), rest.len(), offset) })? {
+                0 => break,
+                n => done += n,
+            }
+        }
+        Ok(done)
+    }
+
     /// Writes all of it.
     pub(crate) fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
@@ -115,6 +129,12 @@ impl File {
         }
     }
 
+    /// Gives it to a user.
+    pub(crate) fn set_owner(&self, user: libc::uid_t) -> io::Result<()> {
+        // SAFETY: a descriptor of ours; the group stays.
+        done(|| unsafe { libc::fchown(self.0, user, libc::gid_t::MAX) })
+    }
+
     /// Gives it to a group.
     pub(crate) fn set_group(&self, group: libc::gid_t) -> io::Result<()> {
         // SAFETY: a descriptor of ours; the owner stays.
@@ -166,6 +186,22 @@ impl File {
         }
         // SAFETY: as above.
         done(|| unsafe { libc::renameat2(self.0, from.as_ptr(), self.0, to.as_ptr(), flags) })
+    }
+
+    /// Gives a file that has no name one in this directory, if it is free.
+    pub(crate) fn name_file(&self, file: &Self, name: &CStr) -> io::Result<()> {
+        // The thread's, because a thread may have descriptors of its own (unshare(2)).
+        let mut digits = [b'0'; 10];
+        let mut number = file.0.unsigned_abs();
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        let first = digits.iter().position(|digit| *digit != b'0').unwrap_or(digits.len() - 1);
+        let path = CName::<48>::new(&[b"/proc/thread-self/fd/", &digits[first..]])?;
+        let (from, to) = (path.as_ptr(), name.as_ptr());
+        // SAFETY: a descriptor and C strings of ours.
+        done(|| unsafe { libc::linkat(libc::AT_FDCWD, from, self.0, to, libc::AT_SYMLINK_FOLLOW) })
     }
 
     /// Gives a file in this directory a second name.

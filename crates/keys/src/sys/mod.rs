@@ -2,6 +2,7 @@
 
 mod file;
 mod mapping;
+mod owner_lock;
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,6 +11,7 @@ use std::ptr;
 
 pub(crate) use file::{CName, File, lstat, stat};
 pub(crate) use mapping::{Mapping, shared_page};
+pub(crate) use owner_lock::{NotLocked, OwnerLock};
 
 /// Runs `work` as a guest should: `errno` is afterwards what it was before (a server looks at it after `SSL_read`),
 /// and the thread cannot be cancelled inside (`open`, `read` and `write` are cancellation points, and unwinding a
@@ -42,10 +44,19 @@ pub(crate) fn write(fd: libc::c_int, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Runs a call that writes to a file, without the signals that such calls may raise.
-fn quietly<R>(call: impl FnOnce() -> R) -> R {
-    let mut signals = QuietSignals { ours: no_signals(), before: no_signals() };
+fn quietly<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let mut signals = QuietSignals { ours: no_signals(), before: no_signals(), raised: false };
     signals.block();
-    call()
+    let done = call();
+    // The two errors that come with a signal (write(2)).
+    signals.raised = done.as_ref().is_err_and(|e| matches!(e.raw_os_error(), Some(libc::EPIPE | libc::EFBIG)));
+    done
+}
+
+/// The user that this process acts as.
+pub(crate) fn effective_user() -> libc::uid_t {
+    // SAFETY: no preconditions.
+    unsafe { libc::geteuid() }
 }
 
 /// The process id.
@@ -94,11 +105,13 @@ pub(crate) fn stat_fd(fd: libc::c_int) -> Option<libc::stat> {
     (result == 0).then(|| unsafe { stat.assume_init() })
 }
 
-/// Whether a descriptor was opened for appending.
-pub(crate) fn appends(fd: libc::c_int) -> bool {
+/// Whether a descriptor was opened for appending, or for writing alone, and is handed on to other programs: what dup2(2)
+/// puts in the place of stderr is, and what a program opens for itself is not, if it is written today.
+pub(crate) fn is_handed_on(fd: libc::c_int, appends: bool) -> bool {
     // SAFETY: asks for flags; no pointers.
-    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
-    flags != -1 && flags & libc::O_APPEND != 0
+    let (flags, close_on_exec) = (unsafe { libc::fcntl(fd, libc::F_GETFL) }, unsafe { libc::fcntl(fd, libc::F_GETFD) });
+    let wanted = if appends { flags & libc::O_APPEND != 0 } else { flags & libc::O_ACCMODE == libc::O_WRONLY };
+    flags != -1 && wanted && close_on_exec == 0
 }
 
 /// Whether a descriptor is a socket that does not leave the machine (the journal's, for one).
@@ -173,32 +186,46 @@ impl Drop for NoCancel {
 struct QuietSignals {
     ours: libc::sigset_t,
     before: libc::sigset_t,
+    raised: bool,
 }
 
 impl QuietSignals {
     /// In place, because a set is 128 bytes, and a stack may be small.
     fn block(&mut self) {
-        // SAFETY: a set of ours, which holds what is pending until it is given what is blocked.
-        unsafe { libc::sigpending(&mut self.before) };
-        for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        for signal in SIGNALS {
             // SAFETY: a set of ours, a signal that exists.
-            let was_pending = unsafe { libc::sigismember(&self.before, signal) } == 1;
-            // One that was pending before is the host's: it must not be taken away.
-            if !was_pending {
-                // SAFETY: as above.
-                unsafe { libc::sigaddset(&mut self.ours, signal) };
-            }
+            unsafe { libc::sigaddset(&mut self.ours, signal) };
         }
         // SAFETY: sets of ours.
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &self.ours, &mut self.before) };
+        // One that the host had blocked may be pending: it is the host's, and must not be taken away.
+        for signal in SIGNALS {
+            // SAFETY: as above.
+            if unsafe { libc::sigismember(&self.before, signal) } == 1 && is_pending(signal) {
+                // SAFETY: as above.
+                unsafe { libc::sigdelset(&mut self.ours, signal) };
+            }
+        }
     }
+}
+
+const SIGNALS: [libc::c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+
+#[cold]
+#[inline(never)]
+fn is_pending(signal: libc::c_int) -> bool {
+    let mut pending = no_signals();
+    // SAFETY: a set of ours.
+    unsafe { libc::sigpending(&mut pending) };
+    // SAFETY: as above, a signal that exists.
+    unsafe { libc::sigismember(&pending, signal) == 1 }
 }
 
 impl Drop for QuietSignals {
     fn drop(&mut self) {
         let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: a set and a time of ours; a null siginfo pointer is allowed.
-        while unsafe { libc::sigtimedwait(&self.ours, ptr::null_mut(), &now) } > 0 {}
+        while self.raised && unsafe { libc::sigtimedwait(&self.ours, ptr::null_mut(), &now) } > 0 {}
         // SAFETY: the mask is what it was.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut()) };
     }
