@@ -136,7 +136,8 @@ static int lines(const char *text)
 
 /*
  * What a process writes to stderr: nothing when the library is only loaded, as
- * it is into shells and helpers; the lines with its first SSL_CTX.
+ * it is into shells and helpers, nor from a client; the lines when it shows that
+ * it serves.
  */
 static void lines_are(const char *setting, const char *role, int expected)
 {
@@ -171,13 +172,33 @@ static void bogus(ts_proto proto)
     rig_down(&r);
 }
 
+static int alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen,
+                const unsigned char *in, unsigned inlen, void *arg)
+{
+    (void)ssl, (void)out, (void)outlen, (void)in, (void)inlen, (void)arg;
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = getenv("TICKETSHIM_MODE");
 
     if (argc > 1) { /* the roles in lines_are() */
-        for (int i = 0; i < 2 && strcmp(argv[1], "two contexts") == 0; i++)
-            SSL_CTX_free(SSL_CTX_new(TLS_method()));
+        for (int i = 0; i < 2 && strcmp(argv[1], "no context") != 0; i++) {
+            SSL_CTX *ctx = SSL_CTX_new(strcmp(argv[1], "two servers") == 0 ? TLS_server_method()
+                                       : strcmp(argv[1], "two clients") == 0 ? TLS_client_method()
+                                                                             : TLS_method());
+
+            if (strcmp(argv[1], "ALPN") == 0)
+                SSL_CTX_set_alpn_select_cb(ctx, alpn, NULL);
+            if (strcmp(argv[1], "session tickets") == 0)
+                SSL_CTX_set_session_ticket_cb(ctx, ts_gen_cb, NULL, NULL);
+            if (strcmp(argv[1], "session cache") == 0)
+                SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER);
+            if (strcmp(argv[1], "session id context") == 0)
+                SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"mine", 4);
+            SSL_CTX_free(ctx);
+        }
         return 0;
     }
     if (mode == NULL)
@@ -194,10 +215,16 @@ int main(int argc, char **argv)
         ts_expect_core_unused();
     } else if (strcmp(mode, "bogus") == 0) {
         lines_are("TICKETSHIM_MODE=bogus", "no context", 0);
-        lines_are("TICKETSHIM_MODE=bogus", "two contexts", 1);
-        lines_are("TICKETSHIM_MODE=on", "two contexts", 1);
-        lines_are("TICKETSHIM_MODE=default", "two contexts", 0);
-        lines_are("TICKETSHIM_MODE=", "two contexts", 0);
+        lines_are("TICKETSHIM_MODE=bogus", "two contexts", 0);
+        lines_are("TICKETSHIM_MODE=bogus", "two clients", 0);
+        lines_are("TICKETSHIM_MODE=bogus", "two servers", 1);
+        lines_are("TICKETSHIM_MODE=bogus", "ALPN", 1);
+        lines_are("TICKETSHIM_MODE=bogus", "session tickets", 1);
+        lines_are("TICKETSHIM_MODE=bogus", "session cache", 1);
+        lines_are("TICKETSHIM_MODE=bogus", "session id context", 1);
+        lines_are("TICKETSHIM_MODE=on", "two servers", 1);
+        lines_are("TICKETSHIM_MODE=default", "two servers", 0);
+        lines_are("TICKETSHIM_MODE=", "two servers", 0);
     }
     return ts_done();
 }

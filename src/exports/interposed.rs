@@ -15,7 +15,7 @@ use super::{is_null, pass, version_libssl};
 use crate::libssl::context::{self, Door};
 use crate::libssl::ffi::{self, AnyFn};
 use crate::libssl::guard::{Api, guard};
-use crate::libssl::{connection, real, servername};
+use crate::libssl::{connection, real, role, servername};
 
 version_libssl!("SSL_CTX_new");
 /// SSL_CTX_new(3): the context gets the core.
@@ -61,7 +61,12 @@ pub unsafe extern "C" fn SSL_CTX_callback_ctrl(ctx: *mut SSL_CTX, cmd: c_int, fp
             ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB => {
                 context::callback_door(ctx, Door::LegacyCallback, fp.is_some(), 1, || real(fp))
             }
-            ffi::SSL_CTRL_SET_TLSEXT_SERVERNAME_CB => servername::set(ctx, fp, real),
+            ffi::SSL_CTRL_SET_TLSEXT_SERVERNAME_CB => {
+                if fp.is_some() {
+                    role::shows(ctx);
+                }
+                servername::set(ctx, fp, real)
+            }
             _ => real(fp),
         }
     })
@@ -94,6 +99,12 @@ pub unsafe extern "C-unwind" fn SSL_CTX_ctrl(ctx: *mut SSL_CTX, cmd: c_int, larg
         ffi::SSL_CTRL_GET_TLSEXT_TICKET_KEYS | ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS if !parg.is_null() => {
             guard(0, || context::raw_keys_door(ctx, real))
         }
+        ffi::SSL_CTRL_SET_SESS_CACHE_MODE => {
+            if larg & ffi::SSL_SESS_CACHE_BOTH == ffi::SSL_SESS_CACHE_SERVER {
+                guard((), || role::shows(ctx));
+            }
+            real()
+        }
         _ => real(),
     }
 }
@@ -125,9 +136,31 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
                 _ => unsafe { slice::from_raw_parts(sid_ctx, sid_ctx_len as usize) },
             };
             context::set_id_context(ctx, bytes);
+            role::shows_by_id_context(ctx, bytes);
         }
         result
     })
+}
+
+version_libssl!("SSL_CTX_set_alpn_select_cb");
+/// SSL_CTX_set_alpn_select_cb(3): passes through; only servers have such a callback.
+///
+/// # Safety
+/// As SSL_CTX_set_alpn_select_cb(3); NULL is left alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_set_alpn_select_cb(ctx: *mut SSL_CTX, callback: AnyFn, arg: *mut c_void) {
+    pass!(real::SET_ALPN_SELECT_CB, ctx, callback, arg);
+    guard((), || {
+        if is_null(ctx, "SSL_CTX_set_alpn_select_cb", "ctx") {
+            return;
+        }
+        let Some(real) = real::SET_ALPN_SELECT_CB.get() else { return };
+        if callback.is_some() {
+            role::shows(ctx);
+        }
+        // SAFETY: the caller's promise, the same as the real function's.
+        unsafe { real(ctx, callback, arg) };
+    });
 }
 
 version_libssl!("SSL_set_SSL_CTX");

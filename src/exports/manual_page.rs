@@ -13,7 +13,7 @@ use super::{is_null, pass, version_libssl_tickets};
 use crate::libssl::errors::raise;
 use crate::libssl::guard::{Api, guard};
 use crate::libssl::mechanism::Reason;
-use crate::libssl::real;
+use crate::libssl::{real, role};
 
 /// The longest session, in bytes of DER, that libssl makes a ticket of (construct_stateless_ticket). A longer one ends
 /// the handshake with internal_error.
@@ -40,6 +40,9 @@ pub unsafe extern "C" fn SSL_CTX_set_session_ticket_cb(
             return Api::Failed.into();
         }
         let Some(real) = real::SET_SESSION_TICKET_CB.get() else { return Api::Failed.into() };
+        if gen_cb.is_some() || dec_cb.is_some() {
+            role::shows(ctx);
+        }
         // SAFETY: the caller's promise, the same as the real function's.
         unsafe { real(ctx, gen_cb, dec_cb, arg) }
     })

@@ -22,6 +22,7 @@ use super::mechanism;
 use super::memory::try_box;
 use super::place::Place;
 use super::policy;
+use super::role;
 use super::servername::Servername;
 use crate::shim::shim;
 
@@ -69,7 +70,7 @@ pub(crate) enum Door {
 /// context.
 pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
     if shim().settings.mode == Mode::Off {
-        shim().settings.report();
+        role::context_made(ctx);
         return;
     }
     if ctx.is_null() || of(ctx).is_some() {
@@ -109,7 +110,7 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
         return;
     }
     CONTEXTS.fetch_add(1, Ordering::Relaxed);
-    shim().store.ensure_state();
+    role::context_made(ctx);
     crossings::set_up();
     // SAFETY: alive as long as the context (free_context below ends it), which the caller has just made.
     let context = unsafe { &*context };

@@ -40,6 +40,10 @@ pub(crate) const SSL_CTRL_SET_TLSEXT_TICKET_KEYS: c_int = 59;
 pub(crate) const SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB: c_int = 72;
 /// `SSL_CTRL_…`: the servername callback.
 pub(crate) const SSL_CTRL_SET_TLSEXT_SERVERNAME_CB: c_int = 53;
+/// `SSL_CTRL_…`: who keeps sessions, and two of its answers (SSL_CTX_set_session_cache_mode(3)).
+pub(crate) const SSL_CTRL_SET_SESS_CACHE_MODE: c_int = 44;
+pub(crate) const SSL_SESS_CACHE_SERVER: c_long = 0x2;
+pub(crate) const SSL_SESS_CACHE_BOTH: c_long = 0x3;
 /// `SSL_CTRL_…`: the store that certificates are verified with, if it is not the context's (from 3.0 on).
 pub(crate) const SSL_CTRL_GET_VERIFY_CERT_STORE: c_int = 137;
 /// `SSL_CTRL_…` that libssl accepts with a NULL context.

@@ -22,6 +22,7 @@ mod link;
 mod memory;
 mod place;
 mod policy;
+pub(crate) mod role;
 pub(crate) mod servername;
 mod ticket;
 mod trust;

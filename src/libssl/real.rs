@@ -50,6 +50,7 @@ real! {
     SSL_CTX_SET_VERIFY = "SSL_CTX_set_verify" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, AnyFn);
     SSL_SET_VERIFY = "SSL_set_verify" in NODE, unsafe extern "C" fn(*mut SSL, c_int, AnyFn);
     SET_SSL_CTX = "SSL_set_SSL_CTX" in NODE, unsafe extern "C-unwind" fn(*mut SSL, *mut SSL_CTX) -> *mut SSL_CTX;
+    SET_ALPN_SELECT_CB = "SSL_CTX_set_alpn_select_cb" in NODE, unsafe extern "C" fn(*mut SSL_CTX, AnyFn, *mut c_void);
     SET_SESSION_TICKET_CB = "SSL_CTX_set_session_ticket_cb" in NODE_TICKETS,
         unsafe extern "C" fn(
             *mut SSL_CTX,
