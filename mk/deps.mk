@@ -13,8 +13,10 @@ PACKAGES_sharing      := $(PACKAGES_build) openssl gdb perl procps python3 nginx
 PACKAGES_binding      := $(PACKAGES_build) openssl perl nginx apache2
 PACKAGES_valgrind     := $(PACKAGES_build) openssl perl valgrind
 PACKAGES_instructions := $(PACKAGES_build) python3 valgrind
-PACKAGES_hostile      := $(PACKAGES_build) openssl perl python3 gdb nginx procps util-linux
 PACKAGES_models       := build-essential
+# Clients, other preloads, and what looks at system calls, too.
+PACKAGES_hostile      := $(PACKAGES_build) openssl perl python3 gdb nginx procps util-linux strace curl libio-socket-ssl-perl \
+                         php-cli nodejs wget git libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 libeatmydata1 libfaketime
 PACKAGES_endurance    := $(PACKAGES_hostile)
 PACKAGES_versions     := $(PACKAGES_build) openssl perl
 PACKAGES_install      := $(PACKAGES_build) man-db mandoc bash-completion zsh fish systemd cmake meson ninja-build
