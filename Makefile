@@ -91,8 +91,9 @@ check-docs: need-docs ## that the documents say what is so
 	scripts/check-docs
 
 .PHONY: readme-tables
-readme-tables: ## write the tables of README.md that come from docs/servers.md and docs/performance.md
+readme-tables: ## write the tables of README.md that come from docs/servers.md, docs/performance.md and the list of settings
 	scripts/readme-tables
+	TICKETSHIM_WRITE_README=1 $(CARGO) test --quiet --locked -p ticketshim-keys --test settings -- settings_of_the_readme
 
 .PHONY: fault-build
 fault-build: ## the library with places that fail on demand, for tests only

@@ -10,20 +10,18 @@ use std::os::unix::ffi::OsStringExt;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use ticketshim_core::ring::MAX_ACCEPT;
-use ticketshim_keys::settings::{Duration, MAX_AGE_CAP, Settings};
-
-const NAMES: [&str; 8] = ["MODE", "BIND", "STATE", "STATS", "ROTATE", "ACCEPT", "MAX_AGE", "LOG"];
+use ticketshim_keys::settings::{ALL, COUNT, Duration, MAX_AGE_CAP, Settings};
 
 #[derive(Arbitrary, Debug)]
 struct Case {
-    environment: [Option<Vec<u8>>; NAMES.len()],
+    environment: [Option<Vec<u8>>; COUNT],
     /// A file that is UTF-8, which the reader of the file sees to.
     file: Option<String>,
 }
 
 fuzz_target!(|case: Case| {
     let look_up = |name: &str| {
-        let index = NAMES.iter().position(|known| name.strip_prefix("TICKETSHIM_") == Some(known))?;
+        let index = ALL.iter().position(|setting| setting.variable() == name)?;
         case.environment[index].clone().map(OsString::from_vec)
     };
     let settings = Settings::read(look_up, case.file.as_deref());
@@ -35,7 +33,7 @@ fuzz_target!(|case: Case| {
     for path in [&settings.state, &settings.stats].into_iter().flatten() {
         assert!(path.is_absolute());
     }
-    for line in &settings.complaints {
+    for line in settings.complaints.iter().map(ToString::to_string) {
         assert!(line.contains("used") || line.contains("tickets open for"), "{line}");
     }
     for text in case.environment.iter().flatten().filter_map(|value| std::str::from_utf8(value).ok()) {

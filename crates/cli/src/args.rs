@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueHint, value_parser};
+use ticketshim_keys::settings::{ALL, Setting, Values};
 
 use crate::manual::after_help;
 
@@ -41,65 +43,53 @@ pub struct Run {
     pub command: Vec<OsString>,
 }
 
-/// The settings of the library, each with its variable in the environment.
-#[derive(Args, Debug, Default)]
-pub struct Settings {
-    /// Share keys by this file: over restarts, and with all who have a copy. Made if it is missing
-    #[arg(long, value_name = "FILE")]
-    pub state: Option<PathBuf>,
-    /// Publish counters in this file (see `ticketshim stats`)
-    #[arg(long, value_name = "FILE")]
-    pub stats: Option<PathBuf>,
-    /// What a ticket is bound to
-    #[arg(long, value_name = "WHAT")]
-    pub bind: Option<Bind>,
-    /// Which contexts are taken over
-    #[arg(long, value_name = "MODE")]
-    pub mode: Option<Mode>,
-    /// How often keys change, such as 90m or 1h
-    #[arg(long, value_name = "TIME")]
-    pub rotate: Option<String>,
-    /// For how long tickets open, such as 12h or 7d
-    #[arg(long, value_name = "TIME")]
-    pub accept: Option<String>,
-    /// For how long renewed tickets may lead back to one full handshake, such as 1d
-    #[arg(long, value_name = "TIME")]
-    pub max_age: Option<String>,
-    /// How much the library writes to stderr
-    #[arg(long, value_name = "LEVEL")]
-    pub log: Option<Log>,
+/// The settings of the library that were given as options, in the words that the library reads.
+#[derive(Debug)]
+pub struct Settings(pub Vec<(&'static Setting, OsString)>);
+
+impl Args for Settings {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        // What most servers need comes first: the files.
+        let (files, others): (Vec<_>, Vec<_>) = ALL.iter().partition(|one| matches!(one.values, Values::Path { .. }));
+        command.args(files.into_iter().chain(others).map(option))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
 }
 
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Bind {
-    /// This very context object; nothing survives a restart
-    Context,
-    /// Server name, session id context, verify mode, client CAs
-    Strict,
-    /// Server name
-    Sni,
-    /// The protocol only
-    None,
+impl FromArgMatches for Settings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |setting: &Setting| Some(matches.get_raw(setting.name)?.next()?.to_owned());
+        Ok(Self(ALL.iter().filter_map(|setting| Some((setting, given(setting)?))).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    /// All but those whose program brings its own ticket keys
-    Default,
-    /// All
-    Enforce,
-    /// None
-    Off,
+/// The option of a setting.
+fn option(setting: &Setting) -> Arg {
+    let option = Arg::new(setting.name).long(setting.option()).value_name(setting.value_name).help(setting.help);
+    match setting.values {
+        Values::Words(words) => {
+            let words = words.iter().map(|word| PossibleValue::new(word.name).help(word.help));
+            option.value_parser(PossibleValuesParser::new(words))
+        }
+        Values::Path { .. } => option.value_parser(value_parser!(PathBuf)),
+        Values::Time { .. } => option.value_parser(value_parser!(String)),
+    }
 }
 
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Log {
-    /// Nothing
-    Off,
-    /// What needs attention
-    Warn,
-    /// Also what is loaded and what changes
-    Info,
+/// The help of an option that stands for a setting here and now.
+fn like_the_setting(name: &str) -> String {
+    let setting = ALL.iter().find(|setting| setting.name == name);
+    let said = setting.and_then(|setting| Some((setting.help, setting.of(&Default::default())?)));
+    let (help, default) = said.unwrap_or_default();
+    format!("{help} [default: as the settings say, else {default}]")
 }
 
 /// Say whether a program can be helped, or a running one is, and if not, why.
@@ -184,11 +174,9 @@ pub struct StateReseed {
 /// When keys change and how long they open.
 #[derive(Args, Debug)]
 pub struct Times {
-    /// How often keys change, such as 90m or 1h [default: as the settings say, else 1h]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", help = like_the_setting("rotate"))]
     pub rotate: Option<String>,
-    /// For how long tickets open, such as 12h or 7d [default: as the settings say, else 12h]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", help = like_the_setting("accept"))]
     pub accept: Option<String>,
 }
 
@@ -289,4 +277,6 @@ pub enum Generate {
         /// For which shell
         shell: clap_complete::Shell,
     },
+    /// What ticketshim(7) says of each setting, to stdout
+    Settings,
 }

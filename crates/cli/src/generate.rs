@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use clap::builder::Resettable;
 use clap_complete::Shell;
 use clap_mangen::Man;
+use ticketshim_keys::settings::ALL;
 
 use crate::args::{Cli, Generate};
 use crate::exit::Exit;
@@ -81,6 +82,10 @@ pub fn generate(what: &Generate) -> Exit {
                 // zsh's is told by the definitions what follows `--`.
                 _ => {}
             }
+            Exit::OK
+        }
+        Generate::Settings => {
+            ALL.iter().for_each(|setting| say_text(manual::paragraph(setting)));
             Exit::OK
         }
     }

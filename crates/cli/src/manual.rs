@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use ticketshim_keys::settings::{Setting, Values};
+
 /// What the help and the page of a command say besides its options.
 pub struct Chapter {
     /// As it is called: `ticketshim state init`.
@@ -250,6 +252,31 @@ pub fn sections(command: &str) -> String {
         text.push_str(".fi\n.RE\n");
     }
     text
+}
+
+/// The paragraph of a setting in ticketshim(7).
+pub fn paragraph(setting: &Setting) -> String {
+    let plain = |markdown: String| roff(&markdown.replace('`', ""));
+    let (values, default) = (plain(setting.values.markdown()), plain(setting.default()));
+    let mut text = format!(".TP\n.BR {} \", \" {}\n", setting.variable(), setting.name);
+    let _ = write!(text, "Values: {values}. Default: {default}.\n.br\n");
+    for line in setting.text.lines() {
+        let _ = writeln!(text, "{}", bold(&roff(line.trim())));
+    }
+    if let Values::Words(words) = setting.values {
+        text.push_str(".RS\n");
+        for word in words {
+            let _ = writeln!(text, ".TP\n.B {}\n{}.", word.name, roff(word.help));
+        }
+        text.push_str(".RE\n");
+    }
+    text
+}
+
+/// What is between backquotes in bold.
+fn bold(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    parts.map(|(at, part)| if at % 2 == 1 { format!("\\fB{part}\\fR") } else { part.to_owned() }).collect()
 }
 
 /// Text that roff is to leave alone.

@@ -11,11 +11,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use nix::errno::Errno;
 use ticketshim_keys::clock;
 use ticketshim_keys::counters::file::{self as counters, Trouble};
-use ticketshim_keys::settings;
+use ticketshim_keys::settings::{self, Setting, Values};
 use ticketshim_keys::state::{self, Refusal, State};
 
 use crate::args;
@@ -47,7 +46,7 @@ fn try_run(args: &args::Run) -> Result<Infallible, (Exit, String)> {
     let wanted = variables(&args.settings).map_err(with(Exit::OURSELVES))?;
     let settings = settings::Settings::read(|name| lookup(&wanted, name), None);
     if let Some(complaint) = settings.complaints.first() {
-        return Err((Exit::OURSELVES, in_options(&complaint.problem, &wanted)));
+        return Err((Exit::OURSELVES, in_options(&complaint.problem, &args.settings)));
     }
     // What this one call asks for makes sense. The file is for all servers: what is wrong in there stops none of them.
     let (asked, settings) = (settings, settings::Settings::with_file(|name| lookup(&wanted, name)));
@@ -75,42 +74,28 @@ fn try_run(args: &args::Run) -> Result<Infallible, (Exit, String)> {
 const NAMED_BY_FILE: &str = " (/etc/ticketshim.toml names it)";
 
 /// A complaint about a variable that came of an option, in words of that option.
-fn in_options(problem: &str, wanted: &[(String, OsString)]) -> String {
-    let option = wanted.iter().find_map(|(name, _)| {
-        let rest = problem.strip_prefix(name.as_str())?.strip_prefix('=')?;
-        let option = name.strip_prefix("TICKETSHIM_")?.to_lowercase().replace('_', "-");
-        Some(format!("--{option} {rest}"))
+fn in_options(problem: &str, given: &args::Settings) -> String {
+    let option = given.0.iter().find_map(|(setting, _)| {
+        let rest = problem.strip_prefix(&setting.variable())?.strip_prefix('=')?;
+        Some(format!("--{} {rest}", setting.option()))
     });
     option.unwrap_or_else(|| problem.to_owned())
 }
 
 /// What was asked for, as the variables that the library reads.
-fn variables(settings: &args::Settings) -> Result<Vec<(String, OsString)>, String> {
-    let path = |file: &Option<PathBuf>| match file {
-        None => Ok(None),
-        // The server may change its directory before the library looks.
-        Some(file) => match std::path::absolute(file) {
-            Ok(file) => Ok(Some(file.into_os_string())),
-            Err(error) => Err(format!("{}: {error}", file.display())),
-        },
+fn variables(given: &args::Settings) -> Result<Vec<(String, OsString)>, String> {
+    let variable = |(setting, value): &(&Setting, OsString)| {
+        let value = match setting.values {
+            // The server may change its directory before the library looks.
+            Values::Path { .. } => match std::path::absolute(value) {
+                Ok(file) => file.into_os_string(),
+                Err(error) => return Err(format!("{}: {error}", value.display())),
+            },
+            Values::Words(_) | Values::Time { .. } => value.clone(),
+        };
+        Ok((setting.variable(), value))
     };
-    let text = |value: &Option<String>| value.as_ref().map(OsString::from);
-    let all = [
-        ("state", path(&settings.state)?),
-        ("stats", path(&settings.stats)?),
-        ("bind", word(settings.bind)),
-        ("mode", word(settings.mode)),
-        ("rotate", text(&settings.rotate)),
-        ("accept", text(&settings.accept)),
-        ("max_age", text(&settings.max_age)),
-        ("log", word(settings.log)),
-    ];
-    let given = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    Ok(given.map(|(name, value)| (format!("TICKETSHIM_{}", name.to_uppercase()), value)).collect())
-}
-
-fn word(value: Option<impl ValueEnum>) -> Option<OsString> {
-    value?.to_possible_value().map(|value| value.get_name().into())
+    given.0.iter().map(variable).collect()
 }
 
 fn lookup(wanted: &[(String, OsString)], name: &str) -> Option<OsString> {

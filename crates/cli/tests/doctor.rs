@@ -70,6 +70,8 @@ fn settings_count() {
     assert!(gave.code == 1 && verdict(&gave).contains("TICKETSHIM_MODE=off"), "{}", gave.out);
     let gave = doctor("TICKETSHIM_STATE", "/etc/passwd");
     assert!(gave.code == 1 && gave.out.contains("REFUSED") && gave.out.contains("is not a state file"), "{}", gave.out);
+    let gave = doctor("TICKETSHIM_ROTATE", "90m");
+    assert!(gave.out.contains("mode default, bind strict, keys change every 1h30m, open for 12h\n"), "{}", gave.out);
     let gave = doctor("TICKETSHIM_BIND", "banana");
     assert!(gave.code == 0 && gave.out.contains("TICKETSHIM_BIND=banana is not"), "{}", gave.out);
 }

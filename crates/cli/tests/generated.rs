@@ -7,6 +7,7 @@ use std::process::Command;
 
 use common::{gave, run};
 use tempfile::tempdir;
+use ticketshim_keys::settings::ALL;
 
 #[test]
 fn manual_pages_have_exit_status_and_examples() {
@@ -27,6 +28,27 @@ fn manual_pages_have_exit_status_and_examples() {
     assert_eq!(seen, 10);
     let page = fs::read_to_string(dir.path().join("ticketshim-run.1")).unwrap();
     assert!(page.contains(".B 124\nthe state file is refused\n"), "{page}");
+}
+
+#[test]
+fn ticketshim_7_has_every_setting() {
+    let made = run(&["generate", "settings"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    for setting in &ALL {
+        let begin = format!(".TP\n.BR {} \", \" {}\nValues: ", setting.variable(), setting.name);
+        assert!(made.out.contains(&begin), "{begin}{}", made.out);
+    }
+    assert_eq!(made.out.matches(".RS\n").count(), made.out.matches(".RE\n").count());
+    assert!(made.out.contains("\n.B enforce\nAll, those too.\n"), "{}", made.out);
+    assert!(made.out.contains("for \\fBticketshim\\-stats\\fR(1).\n"), "{}", made.out);
+    // scripts/man-pages puts it there.
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/man/ticketshim.7.in")).unwrap();
+    assert!(page.contains("\n.\\\" settings\n") && !page.contains("\nValues: "), "{page}");
+
+    let help = run(&["state", "init", "--help"]).out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for default in ["as the settings say, else 1h]", "as the settings say, else 12h]"] {
+        assert!(help.contains(default), "{help}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::{Gave, compile, gave, library, libssl_of, openssl_of, run, skip, ticketshim, write_script};
 use tempfile::tempdir;
+use ticketshim_keys::settings::{ALL, Values};
 
 const PROGRAM: &str = "int main(void) { return 0; }";
 
@@ -38,6 +39,27 @@ fn sets_the_environment_and_executes_in_place() {
     );
     assert_eq!((gave.out, gave.code), (expected, 7), "{}", gave.err);
     assert_eq!(fs::metadata(&state).unwrap().mode() & 0o7777, 0o600);
+}
+
+/// All that the list has, and nothing is known of any of them here.
+#[test]
+fn every_setting_is_an_option_and_arrives_as_its_variable() {
+    if library().is_none() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    let help = run(&["run", "--help"]).out;
+    for setting in &ALL {
+        let value = match setting.values {
+            Values::Words(words) => words[0].name.to_owned(),
+            Values::Path { .. } => dir.path().join(setting.name).display().to_string(),
+            Values::Time { least, .. } => format!("{}s", least + 1),
+        };
+        let (option, variable) = (format!("--{}", setting.option()), setting.variable());
+        let gave = run(&["run", &option, &value, "--", "printenv", &variable]);
+        assert_eq!((gave.out, gave.code), (format!("{value}\n"), 0), "{option}: {}", gave.err);
+        assert!(help.contains(&format!("{option} <{}>", setting.value_name)), "{option}: {help}");
+    }
 }
 
 #[test]

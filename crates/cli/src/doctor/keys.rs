@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use serde::Serialize;
 use ticketshim_keys::clock;
-use ticketshim_keys::settings::{Bind, Duration, Mode, Settings};
+use ticketshim_keys::settings::{ALL, Bind, Duration, Mode, Settings};
 use ticketshim_keys::state::{self, Refusal, State};
 
 use super::report::Report;
@@ -17,19 +17,8 @@ use crate::text::{Utc, user_name};
 
 /// Shows the settings in force. False if they switch the library off.
 pub fn settings(report: &mut Report, settings: &Settings) -> bool {
-    let mode = match settings.mode {
-        Mode::Default => "default",
-        Mode::Enforce => "enforce",
-        Mode::Off => "off",
-    };
-    let bind = match settings.bind {
-        Bind::Context => "context",
-        Bind::Strict => "strict",
-        Bind::Sni => "sni",
-        Bind::None => "none",
-    };
-    let (rotate, accept) = (Duration(settings.rotate.seconds()), Duration(settings.accept));
-    report.fact("settings", format_args!("mode {mode}, bind {bind}, keys change every {rotate}, open for {accept}"));
+    let facts = ALL.iter().filter_map(|setting| Some(format!("{} {}", setting.doctor?, setting.of(settings)?)));
+    report.fact("settings", facts.collect::<Vec<_>>().join(", "));
     for complaint in &settings.complaints {
         report.note(complaint);
     }

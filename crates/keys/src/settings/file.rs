@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Complaint, DEFAULT, FILE, FILE_NOT_USED, KEYS};
+use super::{ALL, Complaint, DEFAULT, FILE, FILE_NOT_USED};
 use crate::sys;
 
 /// A file of settings longer than this is not one.
@@ -84,7 +84,7 @@ fn parse_lines(text: &str, found: &mut Vec<(String, String)>, complaints: &mut V
 fn take(parsed: &toml_span::Value<'_>, found: &mut Vec<(String, String)>, complaints: &mut Vec<Complaint>) {
     for (key, value) in parsed.as_table().into_iter().flatten() {
         let name = key.name.as_ref();
-        if !KEYS.iter().any(|known| known.name == name) {
+        if !ALL.iter().any(|known| known.name == name) {
             let problem = format!("{FILE}: there is no setting {name}");
             complaints.push(Complaint { problem, instead: FILE_NOT_USED });
         } else if let Some(value) = value.as_str() {

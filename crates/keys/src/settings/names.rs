@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::{Complaint, KEYS};
+use super::{ALL, Complaint, Setting};
 
 unsafe extern "C" {
     // POSIX: environ(7).
@@ -39,7 +39,7 @@ pub fn misspelt(name: &[u8]) -> Option<Complaint> {
         return None;
     }
     let given = name.to_ascii_uppercase();
-    let variables = KEYS.iter().map(|key| format!("{PREFIX}{}", key.name.to_uppercase()));
+    let variables = ALL.iter().map(Setting::variable);
     let resembles = |known: &str| {
         let (given, short) = (given.as_slice(), &known[PREFIX.len()..]);
         let rest = given.strip_prefix(PREFIX.as_bytes()).unwrap_or_default();
