@@ -72,7 +72,7 @@ pub enum Refusal {
     NoDirectory,
     /// What is to be made beside it is there already, and is that user's.
     InTheWay(u32),
-    /// The system forbids a system call that it takes: which ([`Call`]) in the high half, the error number in the low.
+    /// The system forbids a system call that it takes: which (`Call`) in the high half, the error number in the low.
     Forbidden(u32),
 }
 
