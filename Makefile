@@ -4,6 +4,8 @@ CARGO ?= cargo
 LIB   := target/release/libticketshim.so
 PROVE := prove --exec ''
 .DEFAULT_GOAL := help
+# No /etc/ticketshim.toml of this machine is to have a say in a test or a benchmark.
+export TICKETSHIM_CONFIG := /dev/null
 
 .PHONY: help
 help: ## list the targets

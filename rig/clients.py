@@ -122,7 +122,9 @@ def python(server, version, count):
 def curl(server, version, count):
     """`count`+1 requests of one curl, each on a connection of its own. A resumed handshake has no Certificate."""
     number = version.replace("_", ".")
-    command = ["curl", "-sv", "-k", "--http1.1", "--resolve", f"{NAME}:{server.port}:127.0.0.1", "-m", str(TIMEOUT)]
+    # Without the user's ~/.curlrc and proxies.
+    command = ["curl", "-q", "--noproxy", "*", "-sv", "-k", "--http1.1", "-m", str(TIMEOUT)]
+    command += ["--resolve", f"{NAME}:{server.port}:127.0.0.1"]
     command += [f"--tlsv{number}", "--tls-max", number, "-H", "Connection: close", "-o", "/dev/null"]
     urls = [f"https://{NAME}:{server.port}/"] * (count + 1)
     command += [word for url in urls for word in (url, "-o", "/dev/null")][:-2]

@@ -46,7 +46,10 @@ def main():
         sys.exit("no server of that name (--list)")
     for name in [name for name in os.environ if name.startswith("TICKETSHIM_") and name != "TICKETSHIM_LIB"]:
         del os.environ[name]
-    os.environ.pop("LD_PRELOAD", None)
+    # What the user and the machine have set is kept away from servers and clients.
+    for name in ("LD_PRELOAD", "LANGUAGE", "OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES", "SSLKEYLOGFILE", "QLOGDIR"):
+        os.environ.pop(name, None)
+    os.environ.update(LC_ALL="C", TICKETSHIM_CONFIG="/dev/null")
     proc.adopt_orphans()
     # So that what was started is ended too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM: no table was written"))

@@ -157,7 +157,7 @@ class Postfix(Server):
             "smtpd_tls_key_file": self.path("server.key"), "smtpd_tls_session_cache_database": "btree:${data_directory}/scache",
             "multi_instance_name": "", "smtpd_peername_lookup": "no",
             # Without this Postfix clears what puts the shim there, and nothing would be shown.
-            "import_environment": "LD_PRELOAD TICKETSHIM_STATE TICKETSHIM_STATS TICKETSHIM_LOG MAIL_CONFIG MAIL_LOGTAG", "shlib_directory": "/usr/lib/postfix",
+            "import_environment": "LD_PRELOAD TICKETSHIM_STATE TICKETSHIM_STATS TICKETSHIM_LOG TICKETSHIM_CONFIG MAIL_CONFIG MAIL_LOGTAG", "shlib_directory": "/usr/lib/postfix",
         }  # fmt: skip
         self.write("etc/main.cf", "".join(f"{name} = {value}\n" for name, value in settings.items()))
         rows = [(f"127.0.0.1:{self.port}", "inet", "smtpd"), ("pickup", "unix", "pickup"), ("cleanup", "unix", "cleanup"),

@@ -83,9 +83,9 @@ def _signal(pid, number):
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """One that no other test is given at the same time."""
+    script = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scripts", "free-port")
+    return int(subprocess.run([script], capture_output=True, check=True, timeout=30).stdout)
 
 
 def is_listening(port):

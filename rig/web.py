@@ -115,7 +115,7 @@ class NginxUpgrade(Nginx):
         super().configure()
         with open(self.path("nginx.conf"), encoding="utf-8") as file:
             text = file.read()
-        names = ("LD_PRELOAD", "TICKETSHIM_STATE", "TICKETSHIM_STATS", "TICKETSHIM_LOG")
+        names = ("LD_PRELOAD", "TICKETSHIM_STATE", "TICKETSHIM_STATS", "TICKETSHIM_LOG", "TICKETSHIM_CONFIG")
         self.write("nginx.conf", "".join(f"env {name};\n" for name in names) + text)
 
     def command(self):

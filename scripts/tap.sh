@@ -11,7 +11,12 @@
 #   bail REASON                 ends the script: nothing of it can be tested
 #   finished                    the last line of a script: writes the plan, exits 1 if anything failed
 #
+# What the user and the machine have set is kept away from a test: language, OpenSSL's settings, the library's own file.
+# Proxies stay, because some scripts fetch what they test.
+#
 # Results go to stdout, what explains a failure to stderr, where prove shows it.
+export LC_ALL=C TICKETSHIM_CONFIG=/dev/null
+unset LANGUAGE OPENSSL_CONF OPENSSL_CONF_INCLUDE OPENSSL_MODULES OPENSSL_ENGINES SSLKEYLOGFILE QLOGDIR
 tap_count=0
 tap_failed=0
 

@@ -11,7 +11,7 @@ system_target=${TICKETSHIM_SYSTEM_TARGET:-$root/target/ossl-system}
 unset LD_PRELOAD LD_LIBRARY_PATH
 for v in "${!TICKETSHIM_@}"; do
     case $v in
-    TICKETSHIM_LIB | TICKETSHIM_OPENSSL_CACHE | TICKETSHIM_SYSTEM_TARGET) ;;
+    TICKETSHIM_LIB | TICKETSHIM_OPENSSL_CACHE | TICKETSHIM_SYSTEM_TARGET | TICKETSHIM_CONFIG) ;;
     *) unset "$v" ;;
     esac
 done

@@ -22,16 +22,29 @@ after() {
     get "$port" "$1"
     is "$(fate "$port" "$1") $(($(counter "$port" opened) - before))" "$both 2" "$2"
 }
-# works NAME DESCRIPTION WANTED: what comes of a full handshake and of the tickets named NAME, in at most a few seconds.
+# waits_not BEGUN PORT: since then there were a few seconds at most; or, on a machine that is busy, not much more than
+# the same takes of a server that lacks nothing, or than it takes of this one again.
+waits_not() {
+    local took=$((SECONDS - $1)) v
+    [ "$took" -gt 5 ] || return 0
+    four() { local begun=$SECONDS; for v in 1.2 1.3 1.2 1.3; do "$bin/client" "$1" "$v"; done >"$work/four"; four=$((SECONDS - begun)); }
+    four "$plain"
+    [ "$took" -gt $((5 + 10 * four)) ] || return 0
+    four "$2"
+    [ "$four" -le 5 ]
+}
+# works NAME DESCRIPTION WANTED: what comes of a full handshake and of the tickets named NAME, without waiting.
 works() {
     local begun=$SECONDS
     is "$(for v in "${versions[@]}"; do shake "$port" "$v"; echo -n "$got "; done)" "full full " "$2: handshakes are completed"
     is "$(fate "$port" "$1")" "$3" "$2: … and with a ticket"
-    [ $((SECONDS - begun)) -le 5 ]; ok $? "$2: … without waiting"
+    waits_not "$begun" "$port"; ok $? "$2: … without waiting"
 }
 
 # ---- no randomness ------------------------------------------------------------------------------------
 
+start plain ''
+plain=$port
 start mlock mlock
 after mlock "mlock refused: tickets resume"
 is "$(log_of mlock 'may be swapped out')" 1 "… and a line says that keys may be swapped out, once"
@@ -114,7 +127,7 @@ for kind in 'a FIFO:mkfifo -m 600' 'a directory:mkdir -m 700' 'a gigabyte long:t
     begun=$SECONDS
     start other '' "TICKETSHIM_STATE=$other"
     after other "the state file is ${kind%%:*} from the start: keys of its own"
-    [ $((SECONDS - begun)) -le 5 ]; ok $? "… without waiting"
+    waits_not "$begun" "$port"; ok $? "… without waiting"
     [ "$(log_of other 'state file refused')" -ge 1 ]; ok $? "… and a line says so"
     rm -f "$work/other.err"
 done

@@ -25,7 +25,7 @@ start_nginx() {
     mkdir -p "$work/$name.prefix"
     free_port
     {
-        for variable in LD_PRELOAD "${@%%=*}"; do echo "env $variable;"; done
+        for variable in LD_PRELOAD TICKETSHIM_CONFIG "${@%%=*}"; do echo "env $variable;"; done
         cat <<END
 user nobody nogroup;
 worker_processes $workers;

@@ -20,7 +20,7 @@ command=${TICKETSHIM_COMMAND:-$root/target/release/ticketshim}
 export LC_ALL=C OPENSSL_CONF=/dev/null
 unset LD_PRELOAD
 for v in "${!TICKETSHIM_@}"; do
-    case $v in TICKETSHIM_LIB | TICKETSHIM_COMMAND) ;; *) unset "$v" ;; esac
+    case $v in TICKETSHIM_LIB | TICKETSHIM_COMMAND | TICKETSHIM_CONFIG) ;; *) unset "$v" ;; esac
 done
 
 server=''
@@ -69,11 +69,8 @@ new_crl() {
 
 # ---- servers ----------------------------------------------------------------------------
 
-# A port of the loopback interface that nobody has now.
-free_port() {
-    perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(
-        LocalAddr => "127.0.0.1", Listen => 1)->sockport' || bail "no free port"
-}
+# A port of the loopback interface for this test alone.
+free_port() { "$root/scripts/free-port" || bail "no free port"; }
 
 # start_server KIND PORT COMMAND…: in the foreground mode of the server; `kind`
 # is stock, shim, or state (the shim with a state file). Waits until PORT answers.

@@ -15,7 +15,7 @@ root=$(cd "$here/../.." && pwd) || exit 2
 lib=$(realpath "${TICKETSHIM_LIB:-$root/target/release/libticketshim.so}")
 command=$(realpath "${TICKETSHIM_BIN:-$root/target/release/ticketshim}")
 bin=$root/target/sharing/bin
-for variable in "${!TICKETSHIM_@}"; do unset "$variable"; done
+for variable in "${!TICKETSHIM_@}"; do [ "$variable" = TICKETSHIM_CONFIG ] || unset "$variable"; done
 unset LD_PRELOAD
 
 [ -f "$lib" ] || bail "no library at $lib (make build)"
@@ -66,7 +66,7 @@ server() {
     while [ $# -gt 0 ] && [ "$1" != -- ]; do settings+=("$1"); shift; done
     [ $# -eq 0 ] || shift
     [ -f "$(clock_of "$name")" ] || set_clock "$name" ""
-    exec {out}< <(exec env -i "PATH=$PATH" OPENSSL_CONF=/dev/null "TS_CLOCK=$(clock_of "$name")" \
+    exec {out}< <(exec env -i "PATH=$PATH" OPENSSL_CONF=/dev/null TICKETSHIM_CONFIG=/dev/null "TS_CLOCK=$(clock_of "$name")" \
         "LD_PRELOAD=$lib $bin/clock.so" ${settings[@]+"${settings[@]}"} \
         ${as[@]+"${as[@]}"} "$bin/server" "$work/cert.pem" "$work/key.pem" "$@" 2>>"$work/$name.err" </dev/null)
     read_ports || bail "server $name did not start: $(cat "$work/$name.err")"
@@ -93,8 +93,8 @@ stop() { # stop PID
     kill -KILL "$1" 2>/dev/null
     while kill -0 "$1" 2>/dev/null; do sleep 0.01; done
 }
-free_port() { # sets $port to one on which nobody listens, for servers that cannot choose one themselves
-    while port=$((20000 + RANDOM % 12000)) && (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+free_port() { # sets $port to one that is for this test alone, for servers that cannot choose one themselves
+    port=$("$root/scripts/free-port") || bail "no free port"
 }
 ask() { # ask PORT ORDER: prints the answer
     local answer

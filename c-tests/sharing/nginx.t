@@ -12,6 +12,7 @@ cat >"$work/nginx.conf" <<END
 # nginx clears its environment: what the next image of it is to have has to be named.
 env LD_PRELOAD;
 env TICKETSHIM_STATE;
+env TICKETSHIM_CONFIG;
 user nobody nogroup;
 worker_processes 2;
 pid $work/nginx.pid;

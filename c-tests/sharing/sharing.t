@@ -75,7 +75,7 @@ shares "$port" "$one" "… and the other way"
 state race
 racers=()
 for i in 1 2 3 4 5 6; do
-    (exec env -i "LD_PRELOAD=$lib" "TICKETSHIM_STATE=$file" OPENSSL_CONF=/dev/null "$bin/server" "$work/cert.pem" "$work/key.pem" \
+    (exec env -i "LD_PRELOAD=$lib" "TICKETSHIM_STATE=$file" OPENSSL_CONF=/dev/null TICKETSHIM_CONFIG=/dev/null "$bin/server" "$work/cert.pem" "$work/key.pem" \
         >"$work/race.$i" 2>>"$work/race.err") &
     started+=("$!")
 done

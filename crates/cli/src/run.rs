@@ -52,7 +52,10 @@ fn try_run(args: &args::Run) -> Result<Infallible, (Exit, String)> {
     let (asked, settings) = (settings, settings::Settings::with_file(|name| lookup(&wanted, name)));
     let names = env::vars_os().filter_map(|(name, _)| settings::misspelt(name.as_bytes()));
     settings.complaints.iter().chain(&names.collect::<Vec<_>>()).for_each(complain);
-    let from = |asked: &Option<PathBuf>| if asked.is_some() { "" } else { NAMED_BY_FILE };
+    // Says of a path that it was not named in this call.
+    let file = settings::file_of(|name| lookup(&wanted, name));
+    let named_by_file = format!(" ({} names it)", file.display());
+    let from = |asked: &Option<PathBuf>| if asked.is_some() { "" } else { &named_by_file };
     if let Some(file) = &settings.state {
         let say = |why: String| (Exit::STATE, format!("{why}{}", from(&asked.state)));
         prepare_state(file, &settings).map_err(say)?;
@@ -69,9 +72,6 @@ fn try_run(args: &args::Run) -> Result<Infallible, (Exit, String)> {
     let why = execute(&command.path, &args.command, environment.collect());
     Err((if why.1 { Exit::NOT_FOUND } else { Exit::NOT_EXECUTABLE }, why.0))
 }
-
-/// Says of a path that it was not named in this call.
-const NAMED_BY_FILE: &str = " (/etc/ticketshim.toml names it)";
 
 /// A complaint about a variable that came of an option, in words of that option.
 fn in_options(problem: &str, given: &args::Settings) -> String {

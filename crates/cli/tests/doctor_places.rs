@@ -91,7 +91,7 @@ impl World {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TICKETSHIM_")) {
             command.env_remove(name);
         }
-        command.env("LD_PRELOAD", &self.library);
+        command.env("LD_PRELOAD", &self.library).env("TICKETSHIM_CONFIG", "/dev/null");
         command
     }
 }

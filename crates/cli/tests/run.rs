@@ -189,7 +189,8 @@ fn with_toml(text: &str, script: &str) -> Option<Gave> {
     let script = format!("mount -t tmpfs t /etc && printf '%s' \"$1\" > /etc/ticketshim.toml || exit 99; {script}");
     let mut command = Command::new("unshare");
     command.args([user, "sh", "-c", &script, env!("CARGO_BIN_EXE_ticketshim"), text]);
-    let output = command.env("TICKETSHIM_LIB", library()?).stdin(Stdio::null()).output();
+    let output =
+        command.env("TICKETSHIM_LIB", library()?).env_remove("TICKETSHIM_CONFIG").stdin(Stdio::null()).output();
     match output {
         Ok(output) if output.status.code() != Some(99) => Some(gave(output)),
         _ => {

@@ -5,7 +5,8 @@
 //!
 //! `table.rs` has the list.
 //!
-//! An empty variable stands for the default, whatever the file says.
+//! An empty variable stands for the default, whatever the file says. `TICKETSHIM_CONFIG` names another file than
+//! `/etc/ticketshim.toml`; `/dev/null` is none.
 
 mod file;
 mod names;
@@ -15,7 +16,7 @@ mod value;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ticketshim_core::ring::Schedule;
 
@@ -25,8 +26,10 @@ pub use names::misspelt;
 pub use table::{ALL, COUNT, MAX_AGE_CAP, Setting, Settings};
 pub use value::{Bind, Duration, Mode, Values, Word};
 
-/// Where settings are looked for that the environment does not have.
+/// Where settings are looked for that the environment does not have; [`file_of`] has the exception.
 pub const FILE: &str = "/etc/ticketshim.toml";
+/// The variable that names another file.
+const CONFIG: &str = "TICKETSHIM_CONFIG";
 /// What the library does instead of what was asked for.
 const DEFAULT: &str = "the default is used";
 const FILE_NOT_USED: &str = "it is not used";
@@ -61,7 +64,7 @@ impl Settings {
 
     /// The settings of a process with that environment, on this machine.
     pub fn with_file(environment: impl Fn(&str) -> Option<OsString>) -> Self {
-        match file::read(Path::new(FILE)) {
+        match file::read(&file_of(&environment)) {
             Ok(text) => Self::read(environment, text.as_deref()),
             Err(problem) => {
                 let mut settings = Self::read(environment, None);
@@ -71,17 +74,23 @@ impl Settings {
         }
     }
 
-    /// What follows from an environment and the text of a file.
+    /// What follows from an environment and the text of the file that [`file_of`] says.
     pub fn read(environment: impl Fn(&str) -> Option<OsString>, file: Option<&str>) -> Self {
         let mut settings = Self::default();
-        let file = file.map(|text| file::parse(text, &mut settings.complaints)).unwrap_or_default();
+        if let Some(value) = environment(CONFIG).filter(|value| !value.is_empty() && !Path::new(value).is_absolute()) {
+            let problem = format!("{CONFIG}={} is not an absolute path", value.display());
+            settings.complaints.push(Complaint { problem, instead: DEFAULT });
+        }
+        let path = file_of(&environment);
+        let path = path.display();
+        let file = file.map(|text| file::parse(text, &path, &mut settings.complaints)).unwrap_or_default();
         let mut wants_accept = false;
         for setting in &ALL {
             let variable = setting.variable();
             let (value, from) = match environment(&variable) {
                 Some(value) => (value, variable),
                 None => match file.iter().find(|(name, _)| name == setting.name) {
-                    Some((name, value)) => (value.into(), format!("{FILE}: {name}")),
+                    Some((name, value)) => (value.into(), format!("{path}: {name}")),
                     None => continue,
                 },
             };
@@ -128,6 +137,11 @@ impl Settings {
             }
         }
     }
+}
+
+/// The file of settings of a process with that environment.
+pub fn file_of(environment: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    environment(CONFIG).map(PathBuf::from).filter(|path| path.is_absolute()).unwrap_or_else(|| FILE.into())
 }
 
 unsafe extern "C" {
@@ -203,6 +217,28 @@ mod tests {
         let file = "state = '/from/file'\nmode = 'off'";
         let (settings, lines) = read(&[("TICKETSHIM_STATE", "/from/env"), ("TICKETSHIM_MODE", "")], Some(file));
         assert_eq!((settings.state, settings.mode, lines.len()), (Some("/from/env".into()), Mode::Default, 0));
+    }
+
+    #[test]
+    fn another_file_is_named_by_the_environment() {
+        let of = |value: &'static str| file_of(move |name| (name == CONFIG).then(|| value.into()));
+        assert_eq!(["/a/b", "", "a/b", "/dev/null"].map(of), ["/a/b", FILE, FILE, "/dev/null"].map(PathBuf::from));
+        let (_, lines) = read(&[(CONFIG, "a/b")], None);
+        assert_eq!(lines, ["TICKETSHIM_CONFIG=a/b is not an absolute path; the default is used"]);
+        let (_, lines) = read(&[(CONFIG, "/a/b")], Some("mode = 'on'"));
+        assert!(lines.len() == 1 && lines[0].starts_with("/a/b: mode=on is not "), "{lines:?}");
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("settings.toml");
+        let load = || Settings::with_file(|name| (name == CONFIG).then(|| path.clone().into()));
+        let lines: Vec<_> = load().complaints.iter().map(Complaint::to_string).collect();
+        let missing =
+            format!("{} cannot be read: No such file or directory (os error 2); it is not used", path.display());
+        assert_eq!(lines, [missing]);
+        std::fs::write(&path, "state = '/s'").unwrap();
+        assert_eq!((load().state, load().complaints), (Some("/s".into()), vec![]));
+        let none = Settings::with_file(|name| (name == CONFIG).then(|| "/dev/null".into()));
+        assert_eq!(none, Settings::default());
     }
 
     #[test]

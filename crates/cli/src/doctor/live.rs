@@ -408,9 +408,10 @@ fn show_descendants(report: &mut Report, process: &Process) {
 
 /// What the process was told, as far as that can be seen.
 fn settings_of(report: &mut Report, process: &Process, unit: Option<&Unit>) -> Option<Settings> {
-    let file = fs::read_to_string(process.outside(Path::new(settings::FILE))).ok();
+    let file = |path: &Path| fs::read_to_string(process.outside(path)).ok();
     if !process.environment.is_empty() {
-        let mut settings = Settings::read(|name| process.variable(name).map(Into::into), file.as_deref());
+        let variable = |name: &str| process.variable(name).map(Into::into);
+        let mut settings = Settings::read(variable, file(&settings::file_of(variable)).as_deref());
         let names = process.environment.keys();
         settings.complaints.extend(names.filter_map(|name| settings::misspelt(name.as_bytes())));
         return Some(settings);
@@ -421,7 +422,8 @@ fn settings_of(report: &mut Report, process: &Process, unit: Option<&Unit>) -> O
             "the process has overwritten its environment with a title, so its settings are those that {} says now",
             unit.name
         ));
-        let mut settings = Settings::read(|name| unit.variable(name).map(Into::into), file.as_deref());
+        let variable = |name: &str| unit.variable(name).map(Into::into);
+        let mut settings = Settings::read(variable, file(&settings::file_of(variable)).as_deref());
         settings.complaints.extend(unit.environment.keys().filter_map(|name| settings::misspelt(name.as_bytes())));
         return Some(settings);
     }

@@ -75,6 +75,8 @@ pub fn ticketshim() -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TICKETSHIM_") || name == "LD_PRELOAD") {
         command.env_remove(name);
     }
+    // Nor those of the machine that it runs on.
+    command.env("TICKETSHIM_CONFIG", "/dev/null");
     if let Some(library) = library() {
         command.env("TICKETSHIM_LIB", library);
     }

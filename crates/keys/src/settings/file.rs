@@ -1,5 +1,6 @@
 //! The file of settings.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use super::{ALL, Complaint, DEFAULT, FILE, FILE_NOT_USED};
@@ -11,10 +12,18 @@ const MAX_FILE: usize = 64 * 1024;
 const MAX_LINES: usize = 4;
 const LINE_NOT_USED: &str = "that line is not used";
 
-/// The text of the file of settings, `None` if there is none (or none that we may read), or why it is not used.
+/// The text of the file of settings, `None` if there is none (or none that we may read), or why it is not used. One that
+/// somebody has named must be there.
 pub(super) fn read(path: &Path) -> Result<Option<String>, String> {
+    if path == Path::new("/dev/null") {
+        return Ok(None);
+    }
     let name = path.display();
-    let Ok(file) = sys::as_a_guest(|| sys::File::open(path)) else { return Ok(None) };
+    let file = match sys::as_a_guest(|| sys::File::open(path)) {
+        Ok(file) => file,
+        Err(_) if path == Path::new(FILE) => return Ok(None),
+        Err(error) => return Err(format!("{name} cannot be read: {error}")),
+    };
     let Some(stat) = file.stat() else { return Ok(None) };
     if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
         return Err(format!("{name} is not a file"));
@@ -32,20 +41,20 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(text))
 }
 
-pub(super) fn parse(text: &str, complaints: &mut Vec<Complaint>) -> Vec<(String, String)> {
+pub(super) fn parse(text: &str, name: &dyn Display, complaints: &mut Vec<Complaint>) -> Vec<(String, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut found = Vec::new();
     match toml_span::parse(text) {
-        Ok(parsed) => take(&parsed, &mut found, complaints),
+        Ok(parsed) => take(&parsed, name, &mut found, complaints),
         // A line that is broken takes the others with it in TOML. Here each of them is a setting by itself, and without
         // the file's `bind` or `state` the server would do what nobody asked for.
-        Err(_) => parse_lines(text, &mut found, complaints),
+        Err(_) => parse_lines(text, name, &mut found, complaints),
     }
     found
 }
 
 /// Reads a file that is no TOML as a whole: each line that is, by itself.
-fn parse_lines(text: &str, found: &mut Vec<(String, String)>, complaints: &mut Vec<Complaint>) {
+fn parse_lines(text: &str, path: &dyn Display, found: &mut Vec<(String, String)>, complaints: &mut Vec<Complaint>) {
     let mut broken = 0;
     let mut complain = |complaints: &mut Vec<Complaint>, problem: String, instead| {
         broken += 1;
@@ -57,7 +66,7 @@ fn parse_lines(text: &str, found: &mut Vec<(String, String)>, complaints: &mut V
         let number = at + 1;
         // What follows belongs to a table or to a text of several lines: it only looks like settings.
         if line.trim_start().starts_with('[') || line.contains("\"\"\"") || line.contains("'''") {
-            let problem = format!("{FILE}, line {number}: settings are lines such as rotate = \"1h\"");
+            let problem = format!("{path}, line {number}: settings are lines such as rotate = \"1h\"");
             complain(complaints, problem, "this line and those after it are not used");
             break;
         }
@@ -65,34 +74,39 @@ fn parse_lines(text: &str, found: &mut Vec<(String, String)>, complaints: &mut V
             Ok(parsed) => {
                 let name = parsed.as_table().and_then(|table| table.keys().next()).map(|key| key.name.as_ref());
                 if let Some(twice) = name.filter(|name| found.iter().any(|(known, _)| known == name)) {
-                    let problem = format!("{FILE}, line {number}: {twice} is there already");
+                    let problem = format!("{path}, line {number}: {twice} is there already");
                     complain(complaints, problem, LINE_NOT_USED);
                 } else {
-                    take(&parsed, found, complaints);
+                    take(&parsed, path, found, complaints);
                 }
             }
-            Err(error) => complain(complaints, format!("{FILE}, line {number}: {error}"), LINE_NOT_USED),
+            Err(error) => complain(complaints, format!("{path}, line {number}: {error}"), LINE_NOT_USED),
         }
     }
     if broken > MAX_LINES {
-        let problem = format!("{FILE}: {} more lines are no settings", broken - MAX_LINES);
+        let problem = format!("{path}: {} more lines are no settings", broken - MAX_LINES);
         complaints.push(Complaint { problem, instead: "they are not used" });
     }
 }
 
 /// Takes the settings out of what was parsed.
-fn take(parsed: &toml_span::Value<'_>, found: &mut Vec<(String, String)>, complaints: &mut Vec<Complaint>) {
+fn take(
+    parsed: &toml_span::Value<'_>,
+    path: &dyn Display,
+    found: &mut Vec<(String, String)>,
+    complaints: &mut Vec<Complaint>,
+) {
     for (key, value) in parsed.as_table().into_iter().flatten() {
         let name = key.name.as_ref();
         if !ALL.iter().any(|known| known.name == name) {
-            let problem = format!("{FILE}: there is no setting {name}");
+            let problem = format!("{path}: there is no setting {name}");
             complaints.push(Complaint { problem, instead: FILE_NOT_USED });
         } else if let Some(value) = value.as_str() {
             found.push((name.to_owned(), value.to_owned()));
         } else if let Some(seconds) = value.as_integer() {
             found.push((name.to_owned(), seconds.to_string()));
         } else {
-            let problem = format!("{FILE}: {name} must be a string or a number");
+            let problem = format!("{path}: {name} must be a string or a number");
             complaints.push(Complaint { problem, instead: DEFAULT });
         }
     }
@@ -133,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_one_is_said() {
-        assert_eq!(read(Path::new("/nonexistent/ticketshim.toml")), Ok(None));
+        assert!(read(Path::new("/nonexistent/ticketshim.toml")).unwrap_err().contains(" cannot be read: "));
+        assert_eq!(read(Path::new("/dev/null")), Ok(None));
         assert!(read(Path::new("/")).unwrap_err().contains("not a file"));
         assert!(read(Path::new("/dev/zero")).unwrap_err().contains("not a file"));
     }

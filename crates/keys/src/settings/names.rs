@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::{ALL, Complaint, Setting};
+use super::{ALL, CONFIG, Complaint, Setting};
 
 unsafe extern "C" {
     // POSIX: environ(7).
@@ -39,7 +39,7 @@ pub fn misspelt(name: &[u8]) -> Option<Complaint> {
         return None;
     }
     let given = name.to_ascii_uppercase();
-    let variables = ALL.iter().map(Setting::variable);
+    let variables = ALL.iter().map(Setting::variable).chain([CONFIG.to_owned()]);
     let resembles = |known: &str| {
         let (given, short) = (given.as_slice(), &known[PREFIX.len()..]);
         let rest = given.strip_prefix(PREFIX.as_bytes()).unwrap_or_default();
@@ -92,13 +92,22 @@ mod tests {
             ("TICKETSHIM_MOD", "MODE"),
             ("TICKETSHIM_ROTAT", "ROTATE"),
             ("TICKETSHIM_ACCEPTS", "ACCEPT"),
+            ("TICKETSHIM_CONF", "CONFIG"),
+            ("TICKETSHIM_CONFIG_FILE", "CONFIG"),
         ];
         for (name, known) in meant {
             let line = misspelt(name.as_bytes()).map(|complaint| complaint.to_string()).unwrap_or_default();
             assert_eq!(line, format!("{name} is no setting and has no effect: is TICKETSHIM_{known} meant?"));
         }
         // Settings; the command's; Kubernetes' for a service; somebody else's.
-        let others = ["TICKETSHIM_STATE", "TICKETSHIM_MAX_AGE", "TICKETSHIM_LIB", "TICKETSHIM_PORT", "TICKET_SEED"];
+        let others = [
+            "TICKETSHIM_STATE",
+            "TICKETSHIM_MAX_AGE",
+            "TICKETSHIM_CONFIG",
+            "TICKETSHIM_LIB",
+            "TICKETSHIM_PORT",
+            "TICKET_SEED",
+        ];
         let others =
             others.into_iter().chain(["TICKETSHIM_SERVICE_HOST", "TICKETSHIM_PORT_443_TCP", "TICKET", "", "A"]);
         for other in others {
