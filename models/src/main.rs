@@ -16,6 +16,8 @@ mod counters {
     pub(crate) mod models;
     #[path = "../../../crates/keys/src/counters/newest.rs"]
     pub(crate) mod newest;
+    #[path = "../../../crates/keys/src/counters/tagged.rs"]
+    pub(crate) mod tagged;
 }
 #[path = "../../crates/keys/src/lock.rs"]
 mod lock;

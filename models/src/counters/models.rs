@@ -8,9 +8,10 @@ use loom::sync::atomic::{
 use loom::thread;
 
 use super::newest::write_newest;
+use super::tagged::{add_one, count_of};
 use crate::Model;
 
-pub(crate) fn all() -> [Model; 2] {
+pub(crate) fn all() -> [Model; 4] {
     [
         Model {
             holds: "counters: the file has the newest in the end",
@@ -23,6 +24,18 @@ pub(crate) fn all() -> [Model; 2] {
             fails: true,
             switches: None,
             program: || two(published_once),
+        },
+        Model {
+            holds: "counters: none is lost when an epoch begins",
+            fails: false,
+            switches: None,
+            program: || begun(|_, word| add_one(word, NOW), |word| count_of(word, NOW)),
+        },
+        Model {
+            holds: "… (control: whoever is first empties the place)",
+            fails: true,
+            switches: None,
+            program: || begun(emptied, |word| word),
         },
     ]
 }
@@ -67,4 +80,27 @@ fn published(shared: &Shared) {
 
 fn published_once(shared: &Shared) {
     shared.file.store(shared.newest(), Relaxed);
+}
+
+const NOW: u64 = 20;
+
+/// Two that count in an epoch whose place has counts of an earlier one.
+fn begun(count: fn(&AtomicU64, &AtomicU64), read: fn(u64) -> u64) {
+    let shared = Arc::new([AtomicU64::new(4), AtomicU64::new(4 << 40 | 7)]);
+    let other = {
+        let shared = shared.clone();
+        thread::spawn(move || count(&shared[0], &shared[1]))
+    };
+    count(&shared[0], &shared[1]);
+    other.join().unwrap();
+    assert_eq!(read(shared[1].load(Relaxed)), 2);
+}
+
+/// As counts were once kept.
+fn emptied(epoch: &AtomicU64, word: &AtomicU64) {
+    let known = epoch.load(Relaxed);
+    if known != NOW && epoch.compare_exchange(known, NOW, SeqCst, Relaxed).is_ok() {
+        word.store(0, Relaxed);
+    }
+    word.fetch_add(1, Relaxed);
 }

@@ -24,6 +24,7 @@ use super::file::{
     ROW_LEN, ROWS, at,
 };
 use super::newest::write_newest;
+use super::tagged::add_one;
 use super::{ALL, Counter, GAUGES, value};
 use crate::fork::generation;
 use crate::state::ChainId;
@@ -345,12 +346,11 @@ impl Row {
         };
         let epoch = self.epoch.load(Relaxed);
         let bucket = &self.history[(epoch % HISTORY as u64) as usize];
-        let known = bucket[0].load(Relaxed);
-        // Whoever counts first in an epoch empties the place of the one 16 epochs ago.
-        if known != epoch && bucket[0].compare_exchange(known, epoch, SeqCst, Relaxed).is_ok() {
-            bucket[1..].iter().for_each(|number| number.store(0, Relaxed));
+        // The counts of 16 epochs ago are there until each is raised: what they are of is in themselves.
+        if bucket[0].load(Relaxed) != epoch {
+            bucket[0].store(epoch, Relaxed);
         }
-        bucket[column].fetch_add(1, Relaxed);
+        add_one(&bucket[column], epoch);
     }
 }
 

@@ -16,7 +16,8 @@
 //!                   64   8  each counter, in the order of `Counter`; room for 48; 0 for gauges
 //!                  448  64  processes, 24 times: process id (low half) and when it came (high half, seconds since the
 //!                           system's start), 8 bytes; each gauge, in the order of `GAUGES`, 4 bytes, room for 14
-//!                 1984  32  history, 16 times: epoch, sealed, opened, refused in it
+//!                 1984  32  history, 16 times: epoch, sealed, opened, refused in it (each: low 24 bits of the epoch in
+//!                           the high 24 bits, count in the low 40)
 //!                 2496  64  not used, 0
 //! ```
 //!
@@ -32,6 +33,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::tagged::count_of;
 use super::{COUNT, GAUGES};
 use crate::state::{ChainId, Refusal, directory};
 use crate::sys::{self, CName, File, Mapping, NotLocked, OwnerLock};
@@ -383,6 +385,7 @@ fn add_all(sums: &mut [u64; COUNT], values: &[u64; COUNT]) {
 fn in_epoch(row: &[u8], index: usize) -> InEpoch {
     let [epoch, sealed, opened, refused] =
         std::array::from_fn(|i| number(row, at::HISTORY + index * HISTORY_LEN + i * 8));
+    let [sealed, opened, refused] = [sealed, opened, refused].map(|word| count_of(word, epoch));
     InEpoch { epoch, sealed, opened, refused }
 }
 

@@ -5,6 +5,7 @@ mod family;
 pub mod file;
 mod newest;
 mod table;
+mod tagged;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
