@@ -1,17 +1,16 @@
 //! What we keep per `SSL`: the context it started on, and what the ticket it was resumed from said.
 
-use std::ffi::{c_int, c_long, c_void};
+use std::ffi::{c_int, c_void};
+use std::ptr;
 
-use openssl_sys::{
-    CRYPTO_EX_DATA, DTLS_client_method, SSL, SSL_CTX, SSL_METHOD, SSL_get_SSL_CTX, SSL_get_ex_data, TLS_client_method,
-};
+use openssl_sys::{DTLS_client_method, SSL, SSL_CTX, SSL_METHOD, TLS_client_method};
 use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::FullHandshake;
 use ticketshim_keys::settings::Mode;
 
-use super::ex_data::Class;
-use super::memory::try_box;
+use super::ex_data::{Class, Part};
+use super::handle::{Ctx, Ssl};
 use super::{context, crossings, ffi};
 use crate::shim::shim;
 
@@ -65,7 +64,7 @@ pub(crate) fn watch(method: *const SSL_METHOD) -> bool {
         return false;
     }
     context::watch();
-    PARTS.reserve(ffi::EX_INDEX_SSL, Some(new_connection), Some(dup_connection), free_connection);
+    Connection::class().reserve();
     true
 }
 
@@ -84,81 +83,34 @@ fn is_clients(method: *const SSL_METHOD) -> bool {
 /// `ssl` is alive, and nobody else uses its [`Connection`] while the reference lives: libssl's rule that one thread at
 /// a time uses an `SSL` gives that inside a callback that was handed it.
 pub(crate) unsafe fn of<'a>(ssl: *mut SSL) -> Option<&'a mut Connection> {
-    // SAFETY: the caller's promise: a live SSL.
-    let mut connection = PARTS.get::<Connection>(ssl.cast(), |index| unsafe { SSL_get_ex_data(ssl, index) })?;
-    // SAFETY: what new_connection stored, and free_connection has not taken away; unshared by the caller's promise.
+    // SAFETY: the caller's promise: a live SSL, for as long as the reference.
+    let ssl = unsafe { Ssl::new(ssl) };
+    let mut connection = Connection::class().get(&ssl)?;
+    // SAFETY: what `Class::give` stored, alive as long as the SSL; unshared by the caller's promise.
     let connection = unsafe { connection.as_mut() };
     if connection.first.is_null() {
         // Still the first: SSL_set_SSL_CTX asks before it changes it.
-        // SAFETY: the caller's promise: a live SSL.
-        connection.first = unsafe { SSL_get_SSL_CTX(ssl) };
+        connection.first = ssl.ctx().map_or(ptr::null_mut(), Ctx::as_ptr);
     }
     Some(connection)
 }
 
-/// Each SSL's [`Connection`].
-static PARTS: Class = Class::new(true);
+impl Part for Connection {
+    const KIND: c_int = ffi::EX_INDEX_SSL;
+    const ALL_END: bool = true;
 
-/// Called by libssl when it makes an SSL: up to 3.1 when that has its context, from 3.2 on just before.
-unsafe extern "C" fn new_connection(
-    parent: *mut c_void,
-    _ptr: *mut c_void,
-    ad: *mut CRYPTO_EX_DATA,
-    _index: c_int,
-    _argl: c_long,
-    _argp: *mut c_void,
-) {
-    super::guard::guard((), || {
-        // SAFETY: libssl's promise: `ad` is the new SSL's.
-        let write = |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) };
-        PARTS.tell(write);
-        // SAFETY: libssl's promise: for this class of ex_data the parent is the SSL being made.
-        let first = unsafe { SSL_get_SSL_CTX(parent.cast::<SSL>()) };
-        if !first.is_null() && context::of(first).is_none() {
-            return;
-        }
-        let Some(connection) = try_box(Connection { first, ..Connection::default() }) else { return };
-        let connection = Box::into_raw(connection);
-        if !PARTS.set(parent, connection, write) {
-            // SAFETY: made by into_raw above and not taken.
-            drop(unsafe { Box::from_raw(connection) });
-        }
-    });
-}
+    fn class() -> &'static Class<Self> {
+        static CONNECTIONS: Class<Connection> = Class::new();
+        &CONNECTIONS
+    }
 
-/// Called by libssl inside `SSL_dup`, after the new SSL had its own `new_connection`: what that put there stays.
-unsafe extern "C" fn dup_connection(
-    to: *mut CRYPTO_EX_DATA,
-    _from: *const CRYPTO_EX_DATA,
-    from_d: *mut *mut c_void,
-    index: c_int,
-    _argl: c_long,
-    _argp: *mut c_void,
-) -> c_int {
-    // SAFETY: libssl's promise: the ex_data of the new SSL.
-    let own = unsafe { ffi::CRYPTO_get_ex_data(to, index) };
-    // SAFETY: libssl's promise: the place of the value that will be stored in the new SSL.
-    unsafe { *from_d = own };
-    1
-}
-
-/// Called by libssl when the SSL dies; destructors of others may still come, and use it.
-unsafe extern "C" fn free_connection(
-    parent: *mut c_void,
-    _connection: *mut c_void,
-    ad: *mut CRYPTO_EX_DATA,
-    _index: c_int,
-    _argl: c_long,
-    _argp: *mut c_void,
-) {
-    super::guard::guard((), || {
-        // SAFETY: libssl's promise: `ad` is that of the SSL, still whole.
-        let read = |index| unsafe { ffi::CRYPTO_get_ex_data(ad, index) };
-        // SAFETY: as above.
-        let write = |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) };
-        if let Some(connection) = PARTS.take::<Connection>(parent, read, write) {
-            // SAFETY: what new_connection stored (made by Box), and nobody finds any more.
-            drop(unsafe { Box::from_raw(connection.as_ptr()) });
+    /// Up to 3.1 the new SSL has its context, from 3.2 on it gets it just after.
+    unsafe fn of_new(ssl: *mut c_void) -> Option<Self> {
+        // SAFETY: the caller's promise (`Part::of_new`): an SSL, alive for the length of this call.
+        let first = unsafe { Ssl::new(ssl.cast()) }.ctx();
+        if first.is_some_and(|first| first.part().is_none()) {
+            return None;
         }
-    });
+        Some(Self { first: first.map_or(ptr::null_mut(), Ctx::as_ptr), ..Self::default() })
+    }
 }

@@ -3,25 +3,23 @@
 //! The application has three doors to a context's ticket keys. Whichever it goes through, the core steps aside and the
 //! context behaves as without us: its own keys win. What we take away again is only ever our own callback.
 
-use std::ffi::{c_int, c_long, c_void};
+use std::ffi::{c_int, c_long};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use openssl_sys::{
-    CRYPTO_EX_DATA, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_ex_data, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER,
-};
+use openssl_sys::{SSL_CTX, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER};
 use ticketshim_keys::counters::{Counter, add, sub};
 use ticketshim_keys::lock::{ForkGuard, ForkMutex};
 use ticketshim_keys::log;
 use ticketshim_keys::settings::Mode;
 
+use super::client_auth;
 use super::crossings;
-use super::ex_data::Class;
+use super::ex_data::{Class, Part};
 use super::ffi;
+use super::handle::Ctx;
 use super::mechanism;
-use super::memory::try_box;
 use super::place::Place;
-use super::policy;
 use super::role;
 use super::servername::Servername;
 use crate::shim::shim;
@@ -80,8 +78,9 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
         add(Counter::Failures);
         return;
     }
-    // SAFETY: the caller's promise: a live SSL_CTX, just made.
-    if !PARTS.will_end(|index| unsafe { SSL_CTX_get_ex_data(ctx, index) }) {
+    // SAFETY: the caller's promise: a live SSL_CTX, just made, for the length of this call.
+    let Some(handle) = (unsafe { Ctx::new(ctx) }) else { return };
+    if !Context::class().will_end(&handle) {
         not_attached();
         return;
     }
@@ -97,23 +96,14 @@ pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
         verifies: AtomicBool::new(false),
         is_server: AtomicBool::new(false),
     };
-    let Some(context) = try_box(context) else {
-        add(Counter::Failures);
-        return;
-    };
-    let context = Box::into_raw(context);
-    // SAFETY: as above.
-    if !PARTS.set(ctx.cast(), context, |index, value| unsafe { SSL_CTX_set_ex_data(ctx, index, value) }) {
-        // SAFETY: made by into_raw above and not taken by the context.
-        drop(unsafe { Box::from_raw(context) });
+    if Context::class().give(&handle, context).is_none() {
         add(Counter::Failures);
         return;
     }
     CONTEXTS.fetch_add(1, Ordering::Relaxed);
     role::context_made(ctx);
     crossings::set_up();
-    // SAFETY: alive as long as the context (free_context below ends it), which the caller has just made.
-    let context = unsafe { &*context };
+    let Some(context) = handle.part() else { return };
     context.settle(ctx, &mut context.doors());
 }
 
@@ -168,7 +158,7 @@ pub(super) fn count() -> usize {
 }
 
 /// The application sets the verify mode of a context, or of a connection that has it.
-pub(crate) fn set_verify_mode(ctx: *const SSL_CTX, mode: c_int) {
+pub(crate) fn set_verify_mode(ctx: *mut SSL_CTX, mode: c_int) {
     if mode & SSL_VERIFY_PEER != 0
         && let Some(context) = of(ctx)
     {
@@ -182,32 +172,26 @@ pub(crate) fn set_verify_mode(ctx: *const SSL_CTX, mode: c_int) {
 }
 
 /// Our part of a context; `None` for one that we never saw made.
-pub(crate) fn of<'a>(ctx: *const SSL_CTX) -> Option<&'a Context> {
-    if ctx.is_null() {
-        return None;
-    }
-    // SAFETY: the caller's promise: a live SSL_CTX.
-    let context = PARTS.get::<Context>(ctx.cast(), |index| unsafe { SSL_CTX_get_ex_data(ctx, index) })?;
-    // SAFETY: what attach_new stored: alive until free_context takes it away, which ends the SSL_CTX for all but the
-    // destructors of others (CRYPTO_free_ex_data(3)), and the caller uses it for no longer.
-    Some(unsafe { context.as_ref() })
+pub(crate) fn of<'a>(ctx: *mut SSL_CTX) -> Option<&'a Context> {
+    // SAFETY: the caller's promise: a live SSL_CTX, for as long as the reference is used.
+    unsafe { Ctx::new(ctx) }?.part()
 }
 
 /// Has libssl tell us of every `SSL_CTX` that is made from now on. Called before the first is made. False if there is no
 /// memory.
 pub(super) fn watch() -> bool {
-    PARTS.reserve(ffi::EX_INDEX_SSL_CTX, Some(new_context), None, free_context)
+    Context::class().reserve()
 }
 
 /// Whether that was asked for.
 pub(super) fn is_watched() -> bool {
-    PARTS.is_reserved()
+    Context::class().is_reserved()
 }
 
 impl Context {
     fn tell_who_asks(&self) {
         if self.verifies.load(Ordering::Relaxed) && self.is_server.load(Ordering::Relaxed) {
-            policy::somebody_asks_now();
+            client_auth::note_request();
         }
     }
 
@@ -286,48 +270,21 @@ fn not_attached() {
     );
 }
 
-/// Each context's [`Context`].
-static PARTS: Class = Class::new(true);
+impl Part for Context {
+    const KIND: c_int = ffi::EX_INDEX_SSL_CTX;
+    const ALL_END: bool = true;
 
-/// Called by libssl when it makes an `SSL_CTX`: unless the thread has another default library context than when the
-/// index was made. An index is known in one library context only, so nobody would tell us of that context's end, nor of
-/// its connections.
-unsafe extern "C" fn new_context(
-    _parent: *mut c_void,
-    _ptr: *mut c_void,
-    ad: *mut CRYPTO_EX_DATA,
-    _index: c_int,
-    _argl: c_long,
-    _argp: *mut c_void,
-) {
-    super::guard::guard((), || {
-        // SAFETY: libssl's promise: `ad` is the new SSL_CTX's. Without memory the context gets no core.
-        PARTS.tell(|index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) });
-    });
-}
+    fn class() -> &'static Class<Self> {
+        static CONTEXTS: Class<Context> = Class::new();
+        &CONTEXTS
+    }
 
-/// Called by libssl when the `SSL_CTX` dies; destructors of others may still come, and use it.
-unsafe extern "C" fn free_context(
-    parent: *mut c_void,
-    _context: *mut c_void,
-    ad: *mut CRYPTO_EX_DATA,
-    _index: c_int,
-    _argl: c_long,
-    _argp: *mut c_void,
-) {
-    super::guard::guard((), || {
-        // SAFETY: libssl's promise: `ad` is that of the SSL_CTX, still whole.
-        let read = |index| unsafe { ffi::CRYPTO_get_ex_data(ad, index) };
-        // SAFETY: as above.
-        let write = |index, value| unsafe { ffi::CRYPTO_set_ex_data(ad, index, value) };
-        let Some(context) = PARTS.take::<Context>(parent, read, write) else { return };
-        // SAFETY: what attach_new stored (made by Box), and nobody finds any more; no handshake has it (libssl's promise).
-        let context = unsafe { Box::from_raw(context.as_ptr()) };
+    fn end(self: Box<Self>) {
         CONTEXTS.fetch_sub(1, Ordering::Relaxed);
-        let mut doors = context.doors();
+        let mut doors = self.doors();
         doors.set_attached(None);
         for door in [Door::EvpCallback, Door::LegacyCallback, Door::RawKeys] {
             doors.set(door, false);
         }
-    });
+    }
 }

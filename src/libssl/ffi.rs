@@ -10,9 +10,8 @@ use openssl_sys::{
 /// The function pointer of `SSL_CTX_callback_ctrl` (<openssl/ssl.h>): its real type depends on the command.
 pub(crate) type AnyFn = Option<unsafe extern "C" fn()>;
 
-/// `CRYPTO_EX_new`, `CRYPTO_EX_free`, `CRYPTO_EX_dup` (CRYPTO_get_ex_new_index(3)).
+/// `CRYPTO_EX_new` and `CRYPTO_EX_free`, `CRYPTO_EX_dup` (CRYPTO_get_ex_new_index(3)).
 pub(crate) type ExNew = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut CRYPTO_EX_DATA, c_int, c_long, *mut c_void);
-pub(crate) type ExFree = ExNew;
 pub(crate) type ExDup = unsafe extern "C" fn(
     *mut CRYPTO_EX_DATA,
     *const CRYPTO_EX_DATA,
@@ -75,7 +74,7 @@ unsafe extern "C" {
         argp: *mut c_void,
         new_func: Option<ExNew>,
         dup_func: Option<ExDup>,
-        free_func: Option<ExFree>,
+        free_func: Option<ExNew>,
     ) -> c_int;
     pub(crate) fn CRYPTO_set_ex_data(ad: *mut CRYPTO_EX_DATA, idx: c_int, val: *mut c_void) -> c_int;
     pub(crate) fn CRYPTO_get_ex_data(ad: *const CRYPTO_EX_DATA, idx: c_int) -> *mut c_void;

@@ -7,6 +7,7 @@
 
 mod anchors;
 mod callback;
+mod client_auth;
 pub(crate) mod connection;
 pub(crate) mod context;
 mod crossings;
@@ -15,6 +16,7 @@ mod ex_data;
 pub(crate) mod ffi;
 #[macro_use]
 pub(crate) mod guard;
+pub(crate) mod handle;
 #[macro_use]
 pub(crate) mod real;
 mod hmac_callback;

@@ -22,8 +22,9 @@ use super::connection::{self, Connection};
 use super::context::{self, Context};
 use super::ffi::{self, AnyFn};
 use super::guard::guard;
+use super::handle::Ssl;
 use super::place::{Moment, protocol, server_name};
-use super::{crossings, policy, trust};
+use super::{client_auth, crossings, policy, trust};
 use crate::shim::shim;
 
 /// The callback's type (SSL_CTX_set_tlsext_servername_callback(3)). C++ programs may throw through it.
@@ -75,10 +76,10 @@ pub(super) enum Foretold {
 /// context it started on.
 pub(super) unsafe fn foretell(ssl: *mut SSL, connection: &mut Connection, first: &Context) -> Option<Foretold> {
     // SAFETY: the caller's promise.
-    let now = unsafe { policy::of(ssl) }?;
+    let now = unsafe { policy::of(Ssl::new(ssl)) }?;
     // SAFETY: the caller's promise.
     let may_change = unsafe { callback(ssl, Some(first)) }.is_some();
-    if !may_change || !policy::somebody_asks() {
+    if !may_change || !client_auth::is_requested() {
         return Some(Foretold::Policy(now));
     }
     // SAFETY: the caller's promise.
@@ -146,7 +147,7 @@ unsafe fn before(ssl: *mut SSL) -> Option<Before> {
     // SAFETY: the caller's promise; one thread at a time uses an SSL.
     let looked_up = unsafe { connection::of(ssl) }?.looked_up.take();
     // SAFETY: the caller's promise.
-    Some(Before { looked_up, policy: unsafe { policy::of(ssl) }? })
+    Some(Before { looked_up, policy: unsafe { policy::of(Ssl::new(ssl)) }? })
 }
 
 /// Notes what the callback made of it. False if the session was resumed for another policy.
@@ -160,7 +161,7 @@ unsafe fn after(ssl: *mut SSL, resumed: bool, answer: c_int, before: Option<Befo
         return true;
     }
     // SAFETY: the caller's promise.
-    let policy = unsafe { policy::of(ssl) };
+    let policy = unsafe { policy::of(Ssl::new(ssl)) };
     connection.asked = policy;
     connection.crossing = before.as_ref().and_then(|before| before.looked_up);
     let policy_before = before.as_ref().map(|before| before.policy);
@@ -168,7 +169,7 @@ unsafe fn after(ssl: *mut SSL, resumed: bool, answer: c_int, before: Option<Befo
     // its session, which only a ticket binds.)
     if connection.crossing.is_none()
         && !resumed
-        && policy::somebody_asks()
+        && client_auth::is_requested()
         && let (Some(before), Some(first)) = (before, context::of(connection.first))
     {
         // SAFETY: the caller's promise; the extension has been evaluated by now.

@@ -28,6 +28,7 @@ use super::connection::{self, Connection, OpenedTicket};
 use super::context::{self, Context};
 use super::ffi;
 use super::guard::{guard, maybe_panic};
+use super::handle::Ssl;
 use super::place::Moment;
 use super::policy;
 use super::servername::{self, Foretold};
@@ -160,7 +161,7 @@ unsafe fn sealing_place(ssl: *mut SSL, connection: &mut Connection, context: &Co
     let policy = match bind {
         Bind::Strict | Bind::Context => {
             // SAFETY: the caller's promise.
-            let now = unsafe { policy::of(ssl) }?;
+            let now = unsafe { policy::of(Ssl::new(ssl)) }?;
             let asked = *connection.asked.get_or_insert(now);
             connection.remember();
             // What the client was asked may be long ago, or only half of it.
