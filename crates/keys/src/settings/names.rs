@@ -46,13 +46,11 @@ pub fn misspelt(name: &[u8]) -> Option<Complaint> {
         // A log level, a state file; max age in one word is one letter away.
         rest.starts_with(short.as_bytes()) || distance(given, known.as_bytes()) <= if short.len() > 4 { 2 } else { 1 }
     };
-    let mut variables = variables.collect::<Vec<_>>();
-    if variables.iter().any(|known| known.as_bytes() == name) {
+    if variables.clone().any(|known| known.as_bytes() == name) {
         return None;
     }
     // The nearest: STATES is one letter from STATE, and two from STATS.
-    variables.sort_by_key(|known| distance(&given, known.as_bytes()));
-    let meant = variables.into_iter().find(|known| resembles(known))?;
+    let meant = variables.filter(|known| resembles(known)).min_by_key(|known| distance(&given, known.as_bytes()))?;
     let problem = format!("{} is no setting and has no effect", String::from_utf8_lossy(name));
     let problem = format!("{problem}: is {meant} meant?");
     Some(Complaint { problem, instead: "" })
