@@ -9,13 +9,14 @@
 use std::ffi::{c_int, c_long, c_uchar, c_uint, c_void};
 use std::{ptr, slice};
 
-use openssl_sys::{SSL, SSL_CTX, SSL_METHOD, SSL_get_SSL_CTX};
+use openssl_sys::{SSL, SSL_CTX, SSL_METHOD};
 
-use super::{is_null, pass, version_libssl};
+use super::{context_of, is_null, pass, version_libssl};
 use crate::libssl::context::{self, Door};
 use crate::libssl::ffi::{self, AnyFn};
 use crate::libssl::guard::{Api, guard};
-use crate::libssl::{connection, real, role, servername};
+use crate::libssl::handle::{Ctx, Ssl};
+use crate::libssl::{connection, real, role, servername_callback};
 
 version_libssl!("SSL_CTX_new");
 /// SSL_CTX_new(3): the context gets the core.
@@ -35,7 +36,9 @@ pub unsafe extern "C-unwind" fn SSL_CTX_new(method: *const SSL_METHOD) -> *mut S
     let ctx = unsafe { real(method) };
     // Whatever goes wrong with that, the program gets its context.
     if watched {
-        guard((), || context::attach_new(ctx, false));
+        // SAFETY: null, or a context that libssl has just made and that the program gets when this returns.
+        let new = unsafe { Ctx::new(ctx) };
+        guard((), || context::attach_new(new, false));
     }
     ctx
 }
@@ -51,21 +54,20 @@ version_libssl!("SSL_CTX_callback_ctrl");
 pub unsafe extern "C" fn SSL_CTX_callback_ctrl(ctx: *mut SSL_CTX, cmd: c_int, fp: AnyFn) -> c_long {
     pass!(real::SSL_CTX_CALLBACK_CTRL, ctx, cmd, fp);
     guard(0, || {
-        if is_null(ctx, "SSL_CTX_callback_ctrl", "ctx") {
-            return 0;
-        }
+        // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_callback_ctrl(3)).
+        let Some(context) = (unsafe { context_of(ctx, "SSL_CTX_callback_ctrl") }) else { return 0 };
         let Some(real) = real::SSL_CTX_CALLBACK_CTRL.get() else { return 0 };
         // SAFETY: the caller's promise, the same as the real function's.
         let real = |fp| unsafe { real(ctx, cmd, fp) };
         match cmd {
             ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB => {
-                context::callback_door(ctx, Door::LegacyCallback, fp.is_some(), 1, || real(fp))
+                context::callback_door(context, Door::LegacyCallback, fp.is_some(), 1, || real(fp))
             }
             ffi::SSL_CTRL_SET_TLSEXT_SERVERNAME_CB => {
                 if fp.is_some() {
-                    role::shows(ctx);
+                    role::shows(context);
                 }
-                servername::set(ctx, fp, real)
+                servername_callback::set(context, fp, real)
             }
             _ => real(fp),
         }
@@ -86,22 +88,26 @@ pub unsafe extern "C-unwind" fn SSL_CTX_ctrl(ctx: *mut SSL_CTX, cmd: c_int, larg
             cmd,
             ffi::SSL_CTRL_SET_GROUPS_LIST | ffi::SSL_CTRL_SET_SIGALGS_LIST | ffi::SSL_CTRL_SET_CLIENT_SIGALGS_LIST
         );
-        if !without_ctx && is_null(ctx, "SSL_CTX_ctrl", "ctx") {
-            return None;
-        }
-        real::SSL_CTX_CTRL.get()
+        let context = match without_ctx {
+            true => None,
+            // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_ctrl(3)).
+            false => Some(unsafe { context_of(ctx, "SSL_CTX_ctrl") }?),
+        };
+        Some((real::SSL_CTX_CTRL.get()?, context))
     });
-    let Some(real) = real else { return 0 };
+    let Some((real, context)) = real else { return 0 };
     // SAFETY: the caller's promise, the same as the real function's.
     let real = || unsafe { real(ctx, cmd, larg, parg) };
     match cmd {
         // Without a buffer it only asks how long the keys are. (No code of the application's is called for these.)
         ffi::SSL_CTRL_GET_TLSEXT_TICKET_KEYS | ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS if !parg.is_null() => {
-            guard(0, || context::raw_keys_door(ctx, real))
+            guard(0, || context.map_or(0, |context| context::raw_keys_door(context, real)))
         }
         ffi::SSL_CTRL_SET_SESS_CACHE_MODE => {
-            if larg & ffi::SSL_SESS_CACHE_BOTH == ffi::SSL_SESS_CACHE_SERVER {
-                guard((), || role::shows(ctx));
+            if let Some(context) = context
+                && larg & ffi::SSL_SESS_CACHE_BOTH == ffi::SSL_SESS_CACHE_SERVER
+            {
+                guard((), || role::shows(context));
             }
             real()
         }
@@ -123,7 +129,9 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
     pass!(real::SET_SESSION_ID_CONTEXT, ctx, sid_ctx, sid_ctx_len);
     guard(Api::Failed.into(), || {
         const FUNCTION: &str = "SSL_CTX_set_session_id_context";
-        if is_null(ctx, FUNCTION, "ctx") || sid_ctx_len > 0 && is_null(sid_ctx, FUNCTION, "sid_ctx") {
+        // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_session_id_context(3)).
+        let Some(context) = (unsafe { context_of(ctx, FUNCTION) }) else { return Api::Failed.into() };
+        if sid_ctx_len > 0 && is_null(sid_ctx, FUNCTION, "sid_ctx") {
             return Api::Failed.into();
         }
         let Some(real) = real::SET_SESSION_ID_CONTEXT.get() else { return Api::Failed.into() };
@@ -135,8 +143,8 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
                 // SAFETY: the caller's promise: that many bytes; libssl has checked the length (at most 32).
                 _ => unsafe { slice::from_raw_parts(sid_ctx, sid_ctx_len as usize) },
             };
-            context::set_id_context(ctx, bytes);
-            role::shows_by_id_context(ctx, bytes);
+            context::set_id_context(context, bytes);
+            role::shows_by_id_context(context, bytes);
         }
         result
     })
@@ -151,12 +159,11 @@ version_libssl!("SSL_CTX_set_alpn_select_cb");
 pub unsafe extern "C" fn SSL_CTX_set_alpn_select_cb(ctx: *mut SSL_CTX, callback: AnyFn, arg: *mut c_void) {
     pass!(real::SET_ALPN_SELECT_CB, ctx, callback, arg);
     guard((), || {
-        if is_null(ctx, "SSL_CTX_set_alpn_select_cb", "ctx") {
-            return;
-        }
+        // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_alpn_select_cb(3)).
+        let Some(context) = (unsafe { context_of(ctx, "SSL_CTX_set_alpn_select_cb") }) else { return };
         let Some(real) = real::SET_ALPN_SELECT_CB.get() else { return };
         if callback.is_some() {
-            role::shows(ctx);
+            role::shows(context);
         }
         // SAFETY: the caller's promise, the same as the real function's.
         unsafe { real(ctx, callback, arg) };
@@ -176,8 +183,8 @@ pub unsafe extern "C-unwind" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX
             return None;
         }
         let real = real::SET_SSL_CTX.get()?;
-        // SAFETY: the caller's promise: a live SSL, which no other thread uses.
-        unsafe { connection::of(ssl) };
+        // SAFETY: the caller's promise: a live SSL, which no other thread uses (SSL_set_SSL_CTX(3), openssl-threads(7)).
+        unsafe { Ssl::new(ssl) }.connection();
         Some(real)
     });
     let Some(real) = real else { return ptr::null_mut() };
@@ -194,11 +201,10 @@ version_libssl!("SSL_CTX_set_verify");
 pub unsafe extern "C" fn SSL_CTX_set_verify(ctx: *mut SSL_CTX, mode: c_int, callback: AnyFn) {
     pass!(real::SSL_CTX_SET_VERIFY, ctx, mode, callback);
     guard((), || {
-        if is_null(ctx, "SSL_CTX_set_verify", "ctx") {
-            return;
-        }
+        // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_verify(3)).
+        let Some(context) = (unsafe { context_of(ctx, "SSL_CTX_set_verify") }) else { return };
         let Some(real) = real::SSL_CTX_SET_VERIFY.get() else { return };
-        context::set_verify_mode(ctx, mode);
+        context::set_verify_mode(context, mode);
         // SAFETY: the caller's promise, the same as the real function's.
         unsafe { real(ctx, mode, callback) };
     });
@@ -217,8 +223,10 @@ pub unsafe extern "C" fn SSL_set_verify(ssl: *mut SSL, mode: c_int, callback: An
             return;
         }
         let Some(real) = real::SSL_SET_VERIFY.get() else { return };
-        // SAFETY: the caller's promise: a live SSL.
-        context::set_verify_mode(unsafe { SSL_get_SSL_CTX(ssl) }, mode);
+        // SAFETY: the caller's promise: a live SSL, which no other thread uses (SSL_set_verify(3), openssl-threads(7)).
+        if let Some(ctx) = unsafe { Ssl::new(ssl) }.ctx() {
+            context::set_verify_mode(ctx, mode);
+        }
         // SAFETY: the caller's promise, the same as the real function's.
         unsafe { real(ssl, mode, callback) };
     });

@@ -5,9 +5,10 @@ use std::ptr;
 
 use openssl_sys::{OSSL_LIB_CTX, SSL_CTX, SSL_METHOD};
 
-use super::{is_null, pass, version_libssl};
+use super::{context_of, pass, version_libssl};
 use crate::libssl::context::{self, Door};
 use crate::libssl::guard::{Api, guard};
+use crate::libssl::handle::Ctx;
 use crate::libssl::{connection, mechanism};
 
 version_libssl!("SSL_CTX_new_ex");
@@ -31,7 +32,9 @@ pub unsafe extern "C-unwind" fn SSL_CTX_new_ex(
     // SAFETY: the caller's promise, the same as the real function's.
     let ctx = unsafe { real(libctx, propq, method) };
     if watched {
-        guard((), || context::attach_new(ctx, !libctx.is_null() || !propq.is_null()));
+        // SAFETY: null, or a context that libssl has just made and that the program gets when this returns.
+        let new = unsafe { Ctx::new(ctx) };
+        guard((), || context::attach_new(new, !libctx.is_null() || !propq.is_null()));
     }
     ctx
 }
@@ -45,11 +48,12 @@ version_libssl!("SSL_CTX_set_tlsext_ticket_key_evp_cb");
 pub unsafe extern "C" fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut SSL_CTX, fp: mechanism::KeyFn) -> c_int {
     pass!(mechanism::SET_TICKET_KEY_EVP_CB, ctx, fp);
     guard(Api::Failed.into(), || {
-        if is_null(ctx, "SSL_CTX_set_tlsext_ticket_key_evp_cb", "ctx") {
-            return Api::Failed.into();
-        }
+        const FUNCTION: &str = "SSL_CTX_set_tlsext_ticket_key_evp_cb";
+        // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
+        let Some(context) = (unsafe { context_of(ctx, FUNCTION) }) else { return Api::Failed.into() };
         let Some(real) = mechanism::SET_TICKET_KEY_EVP_CB.get() else { return Api::Failed.into() };
         // SAFETY: the caller's promise, the same as the real function's.
-        context::callback_door(ctx, Door::EvpCallback, fp.is_some(), Api::Done.into(), || unsafe { real(ctx, fp) })
+        let real = || unsafe { real(ctx, fp) };
+        context::callback_door(context, Door::EvpCallback, fp.is_some(), Api::Done.into(), real)
     })
 }

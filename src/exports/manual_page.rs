@@ -9,7 +9,7 @@ use std::ffi::{c_int, c_void};
 use openssl_sys::{SSL_CTX, SSL_SESSION};
 
 use super::types::{SSL_CTX_decrypt_session_ticket_fn, SSL_CTX_generate_session_ticket_fn};
-use super::{is_null, pass, version_libssl_tickets};
+use super::{context_of, is_null, pass, version_libssl_tickets};
 use crate::libssl::errors::raise;
 use crate::libssl::guard::{Api, guard};
 use crate::libssl::mechanism::Reason;
@@ -36,12 +36,13 @@ pub unsafe extern "C" fn SSL_CTX_set_session_ticket_cb(
 ) -> c_int {
     pass!(real::SET_SESSION_TICKET_CB, ctx, gen_cb, dec_cb, arg);
     guard(Api::Failed.into(), || {
-        if is_null(ctx, "SSL_CTX_set_session_ticket_cb", "ctx") {
+        // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_session_ticket_cb(3)).
+        let Some(context) = (unsafe { context_of(ctx, "SSL_CTX_set_session_ticket_cb") }) else {
             return Api::Failed.into();
-        }
+        };
         let Some(real) = real::SET_SESSION_TICKET_CB.get() else { return Api::Failed.into() };
         if gen_cb.is_some() || dec_cb.is_some() {
-            role::shows(ctx);
+            role::shows(context);
         }
         // SAFETY: the caller's promise, the same as the real function's.
         unsafe { real(ctx, gen_cb, dec_cb, arg) }

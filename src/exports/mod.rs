@@ -35,7 +35,10 @@ macro_rules! version_libssl_tickets {
 }
 use version_libssl_tickets;
 
+use openssl_sys::SSL_CTX;
+
 use crate::libssl::errors::raise;
+use crate::libssl::handle::Ctx;
 use crate::libssl::mechanism::Reason;
 
 /// What an interposed function does first: if the caller uses another libssl than the one that this library works for, all
@@ -56,4 +59,14 @@ fn is_null<T>(pointer: *const T, function: &str, argument: &str) -> bool {
         raise(Reason::PassedNull, format_args!("{function}: {argument} is NULL"));
     }
     pointer.is_null()
+}
+
+/// The context that the caller gave. `None`, with an entry on the error queue, for NULL.
+///
+/// # Safety
+/// `ctx` is NULL, or a live SSL_CTX for as long as `'h`.
+unsafe fn context_of<'h>(ctx: *mut SSL_CTX, function: &str) -> Option<Ctx<'h>> {
+    is_null(ctx, function, "ctx");
+    // SAFETY: the caller's promise.
+    unsafe { Ctx::new(ctx) }
 }

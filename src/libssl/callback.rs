@@ -10,10 +10,11 @@ use ticketshim_core::format::{KEY_NAME_LEN, KeyName, SALT_LEN, Salt, TAG_LEN};
 use ticketshim_keys::counters::{Counter, add};
 use ticketshim_keys::once::OncePtr;
 
+use super::binding_facts::protocol;
 use super::errors::quietly;
 use super::guard::{Opening, Sealing, guard};
+use super::handle::{CipherCall, Evaluated, Hello, Ssl};
 use super::mechanism::breaks_without_ticket;
-use super::place::protocol;
 use super::ticket::{Job, begin_open, begin_seal};
 
 /// The key callback with enc = 1. `set_mac` gives libssl's MAC its key, `set_job` initialises libssl's cipher context.
@@ -32,24 +33,24 @@ pub(super) unsafe fn seal(
     set_mac: impl Fn(&[u8; 32]) -> bool,
     set_job: impl Fn(Job) -> bool,
 ) -> Sealing {
+    // SAFETY: libssl calls this to make a ticket for this SSL, and waits (SSL_CTX_set_tlsext_ticket_key_cb(3)).
+    let ssl = unsafe { Evaluated::new(ssl) };
     let prepare = || {
-        // SAFETY: the caller's promise.
-        let job = unsafe { begin_seal(ssl, &set_mac) }?;
+        let job = begin_seal(ssl, &set_mac)?;
         let head = (job.key_name, job.salt);
         set_job(Job::Seal(job)).then_some(head)
     };
     let blank = || {
-        // SAFETY: the caller's promise.
-        let wanted = unsafe { is_tls13(ssl) } && breaks_without_ticket();
+        let wanted = is_tls13(*ssl) && breaks_without_ticket();
         (wanted && set_mac(&[0; 32]) && set_job(Job::Blank))
             .then_some((KeyName([0; KEY_NAME_LEN]), Salt([0; SALT_LEN])))
     };
     // One mark for all: each costs as much as looking up the keys.
     let prepared = quietly(|| guard(None, || prepare().or_else(|| fail(None))).or_else(|| guard(None, blank)));
     let Some((name, salt)) = prepared else { return Sealing::NoTicket };
-    // SAFETY: the caller's promise; the lengths are libssl's.
+    // SAFETY: libssl has room for 16 bytes there, for the length of this call (SSL_CTX_set_tlsext_ticket_key_cb(3)).
     unsafe { ptr::copy_nonoverlapping(name.0.as_ptr(), key_name, KEY_NAME_LEN) };
-    // SAFETY: as above (EVP_MAX_IV_LENGTH is 16).
+    // SAFETY: libssl has room for EVP_MAX_IV_LENGTH bytes there, which is 16 (SSL_CTX_set_tlsext_ticket_key_cb(3)).
     unsafe { ptr::copy_nonoverlapping(salt.0.as_ptr(), iv, SALT_LEN) };
     Sealing::Ready
 }
@@ -66,16 +67,16 @@ pub(super) unsafe fn open(
     set_mac: impl Fn(&[u8; 32]) -> bool,
     set_job: impl Fn(Job) -> bool,
 ) -> Opening {
+    // SAFETY: libssl calls this to open a ticket for this SSL, whose ClientHello it is looking at, and waits
+    // (SSL_CTX_set_tlsext_ticket_key_cb(3)).
+    let hello = unsafe { Hello::new(ssl) };
     let answer = || {
-        // SAFETY: the caller's promise.
+        // SAFETY: the first 16 bytes of the ticket, which libssl has (SSL_CTX_set_tlsext_ticket_key_cb(3)).
         let name = KeyName(unsafe { *key_name.cast::<[u8; KEY_NAME_LEN]>() });
-        // SAFETY: the caller's promise.
+        // SAFETY: the next 16 bytes of the ticket: libssl has checked that it is longer than that (tls_decrypt_ticket in
+        // ssl/t1_lib.c).
         let salt = Salt(unsafe { *iv.cast::<[u8; SALT_LEN]>() });
-        // SAFETY: the caller's promise.
-        let tls13 = unsafe { is_tls13(ssl) };
-        // SAFETY: the caller's promise.
-        let job = unsafe { begin_open(ssl, name, salt, tls13, &set_mac) };
-        let Some(job) = job else { return Opening::Unknown };
+        let Some(job) = begin_open(hello, name, salt, is_tls13(*hello), &set_mac) else { return Opening::Unknown };
         let renew = job.renew;
         match (set_job(Job::Open(job)), renew) {
             (true, true) => Opening::ReadyRenew,
@@ -93,12 +94,8 @@ fn fail<T>(answer: T) -> T {
 }
 
 /// Whether `ssl` speaks TLS 1.3, over whatever.
-///
-/// # Safety
-/// `ssl` is alive.
-unsafe fn is_tls13(ssl: *mut SSL) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { protocol(ssl) }.version == TLS1_3_VERSION as u16
+fn is_tls13(ssl: Ssl<'_>) -> bool {
+    protocol(ssl).version == TLS1_3_VERSION as u16
 }
 
 /// A thing of libcrypto's that is made once in the process.
@@ -120,7 +117,8 @@ impl<T> Made<T> {
 /// fatal to the handshake.
 ///
 /// # Safety
-/// `input` is null or has `inl` bytes to read, `out` is null or has `outsize` to write. The two may overlap.
+/// `input` is null or has `inl` bytes to read, `out` is null or has `outsize` to write. The two may overlap. Called by
+/// libcrypto for the cipher that the key callback was given to initialise with this job.
 pub(super) unsafe fn update(
     job: &mut Job,
     out: *mut c_uchar,
@@ -133,25 +131,34 @@ pub(super) unsafe fn update(
         return None;
     }
     // Moved rather than copied, because the two may overlap.
-    // SAFETY: the caller's promise; a job never wants less room than the input has.
+    // SAFETY: `inl` bytes to read, by the caller's promise, and as many to write: a job never wants less room than that.
     unsafe { ptr::copy(input, out, inl) };
-    // SAFETY: as above: inside the room.
+    // SAFETY: inside the `room` bytes of `out`, which are no more than `outsize`, the caller's promise.
     let beyond = unsafe { out.add(inl) };
-    // SAFETY: as above; what is beyond the input is not initialised yet.
+    // SAFETY: the rest of the `room` bytes of `out`, which are no more than `outsize`, the caller's promise.
     unsafe { ptr::write_bytes(beyond, 0, room - inl) };
-    // SAFETY: as above, all of it written; nothing else refers to it during the call.
-    job.update(unsafe { slice::from_raw_parts_mut(out, room) }, inl)
+    // SAFETY: `room` bytes, no more than `outsize`, the caller's promise, and all of them written above; libcrypto looks at
+    // them when this call returns.
+    let out = unsafe { slice::from_raw_parts_mut(out, room) };
+    // SAFETY: libssl runs the cipher in the same function as the key callback, for one ticket (construct_stateless_ticket in
+    // ssl/statem/statem_srvr.c, tls_decrypt_ticket in ssl/t1_lib.c).
+    let call = unsafe { CipherCall::new() };
+    job.update(out, inl, &call)
 }
 
 /// The cipher's final. Gives how many bytes were written, or `None`: the ticket is not to be used.
 ///
 /// # Safety
-/// `out` is null or has `outsize` bytes to write.
+/// `out` is null or has `outsize` bytes to write. Called by libcrypto for the cipher that the key callback was given to
+/// initialise with this job.
 pub(super) unsafe fn finish(job: &mut Job, out: *mut c_uchar, outsize: usize) -> Option<usize> {
-    match job.finish()? {
+    // SAFETY: libssl runs the cipher in the same function as the key callback, for one ticket (construct_stateless_ticket in
+    // ssl/statem/statem_srvr.c, tls_decrypt_ticket in ssl/t1_lib.c).
+    let call = unsafe { CipherCall::new() };
+    match job.finish(&call)? {
         None => Some(0),
         Some(tag) if !out.is_null() && outsize >= TAG_LEN => {
-            // SAFETY: the caller's promise, checked to be enough.
+            // SAFETY: `outsize` bytes to write, by the caller's promise, which are enough.
             unsafe { ptr::copy_nonoverlapping(tag.as_ptr(), out, TAG_LEN) };
             Some(TAG_LEN)
         }

@@ -2,26 +2,27 @@
 //!
 //! The application has three doors to a context's ticket keys. Whichever it goes through, the core steps aside and the
 //! context behaves as without us: its own keys win. What we take away again is only ever our own callback.
+#![forbid(unsafe_code)]
 
 use std::ffi::{c_int, c_long};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use openssl_sys::{SSL_CTX, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER};
+use openssl_sys::{SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER};
 use ticketshim_keys::counters::{Counter, add, sub};
 use ticketshim_keys::lock::{ForkGuard, ForkMutex};
 use ticketshim_keys::log;
 use ticketshim_keys::settings::Mode;
 
+use super::binding_facts::BindingFacts;
 use super::client_auth;
 use super::crossings;
 use super::ex_data::{Class, Part};
 use super::ffi;
 use super::handle::Ctx;
 use super::mechanism;
-use super::place::Place;
 use super::role;
-use super::servername::Servername;
+use super::servername_callback::Servername;
 use crate::shim::shim;
 
 /// Our part of an `SSL_CTX`. Lives in its ex_data and dies with it.
@@ -30,7 +31,7 @@ pub(crate) struct Context {
     /// It has a library context or properties of its own (SSL_CTX_new_ex(3)).
     fetches_its_own: bool,
     /// What of the binding belongs to the context.
-    pub(crate) place: Place,
+    pub(super) facts: BindingFacts,
     /// The application's servername callback.
     pub(super) servername: Servername,
     /// The application told it to ask its peers for certificates.
@@ -66,51 +67,47 @@ pub(crate) enum Door {
 /// Puts the core into a new context; `fetches_its_own`: it was given a library context or properties of its own. Does
 /// nothing if it is there already: Debian's `SSL_CTX_new` calls `SSL_CTX_new_ex` through the PLT, so both hooks see the same
 /// context.
-pub(crate) fn attach_new(ctx: *mut SSL_CTX, fetches_its_own: bool) {
+pub(crate) fn attach_new(ctx: Option<Ctx<'_>>, fetches_its_own: bool) {
     if shim().settings.mode == Mode::Off {
         role::context_made(ctx);
         return;
     }
-    if ctx.is_null() || of(ctx).is_some() {
-        return;
-    }
+    let Some(ctx) = ctx.filter(|ctx| ctx.part().is_none()) else { return };
     if !watch() {
         add(Counter::Failures);
         return;
     }
-    // SAFETY: the caller's promise: a live SSL_CTX, just made, for the length of this call.
-    let Some(handle) = (unsafe { Ctx::new(ctx) }) else { return };
-    if !Context::class().will_end(&handle) {
+    if !Context::class().will_end(&ctx) {
         not_attached();
         return;
     }
-    let Some(place) = Place::new(shim().settings.bind) else {
+    let Some(facts) = BindingFacts::new(shim().settings.bind) else {
         add(Counter::Failures);
         return;
     };
     let context = Context {
         doors: ForkMutex::new(Doors::default()),
         fetches_its_own,
-        place,
+        facts,
         servername: Servername::default(),
         verifies: AtomicBool::new(false),
         is_server: AtomicBool::new(false),
     };
-    if Context::class().give(&handle, context).is_none() {
+    if Context::class().give(&ctx, context).is_none() {
         add(Counter::Failures);
         return;
     }
     CONTEXTS.fetch_add(1, Ordering::Relaxed);
-    role::context_made(ctx);
+    role::context_made(Some(ctx));
     crossings::set_up();
-    let Some(context) = handle.part() else { return };
+    let Some(context) = ctx.part() else { return };
     context.settle(ctx, &mut context.doors());
 }
 
 /// The application puts a callback into one of the two callback doors, or takes it back (`present` is false): `real`
 /// is the call that does so. Gives what the real call gave.
-pub(crate) fn callback_door<T>(ctx: *mut SSL_CTX, door: Door, present: bool, ours: T, real: impl FnOnce() -> T) -> T {
-    let Some(context) = of(ctx) else { return real() };
+pub(crate) fn callback_door<T>(ctx: Ctx<'_>, door: Door, present: bool, ours: T, real: impl FnOnce() -> T) -> T {
+    let Some(context) = ctx.part() else { return real() };
     let mut doors = context.doors();
     if shim().settings.mode == Mode::Enforce {
         enforced();
@@ -128,8 +125,8 @@ pub(crate) fn callback_door<T>(ctx: *mut SSL_CTX, door: Door, present: bool, our
 }
 
 /// The application reads or writes libssl's raw keys: `real` is the call that does so.
-pub(crate) fn raw_keys_door(ctx: *mut SSL_CTX, real: impl FnOnce() -> c_long) -> c_long {
-    let Some(context) = of(ctx) else { return real() };
+pub(crate) fn raw_keys_door(ctx: Ctx<'_>, real: impl FnOnce() -> c_long) -> c_long {
+    let Some(context) = ctx.part() else { return real() };
     let mut doors = context.doors();
     let result = real();
     if result != 1 {
@@ -145,11 +142,11 @@ pub(crate) fn raw_keys_door(ctx: *mut SSL_CTX, real: impl FnOnce() -> c_long) ->
 }
 
 /// The application has set the context's session id context.
-pub(crate) fn set_id_context(ctx: *mut SSL_CTX, bytes: &[u8]) {
-    let Some(context) = of(ctx) else { return };
+pub(crate) fn set_id_context(ctx: Ctx<'_>, bytes: &[u8]) {
+    let Some(context) = ctx.part() else { return };
     context.is_server.store(true, Ordering::Relaxed);
     context.tell_who_asks();
-    context.place.set_id_context(bytes, shim().settings.bind);
+    context.facts.set_id_context(bytes, shim().settings.bind);
 }
 
 /// How many contexts there are.
@@ -158,9 +155,9 @@ pub(super) fn count() -> usize {
 }
 
 /// The application sets the verify mode of a context, or of a connection that has it.
-pub(crate) fn set_verify_mode(ctx: *mut SSL_CTX, mode: c_int) {
+pub(crate) fn set_verify_mode(ctx: Ctx<'_>, mode: c_int) {
     if mode & SSL_VERIFY_PEER != 0
-        && let Some(context) = of(ctx)
+        && let Some(context) = ctx.part()
     {
         context.verifies.store(true, Ordering::Relaxed);
         if mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT != 0 {
@@ -169,12 +166,6 @@ pub(crate) fn set_verify_mode(ctx: *mut SSL_CTX, mode: c_int) {
         }
         context.tell_who_asks();
     }
-}
-
-/// Our part of a context; `None` for one that we never saw made.
-pub(crate) fn of<'a>(ctx: *mut SSL_CTX) -> Option<&'a Context> {
-    // SAFETY: the caller's promise: a live SSL_CTX, for as long as the reference is used.
-    unsafe { Ctx::new(ctx) }?.part()
 }
 
 /// Has libssl tell us of every `SSL_CTX` that is made from now on. Called before the first is made. False if there is no
@@ -202,7 +193,7 @@ impl Context {
     }
 
     /// Puts our callback in or takes it out, as the doors say.
-    fn settle(&self, ctx: *mut SSL_CTX, doors: &mut Doors) {
+    fn settle(&self, ctx: Ctx<'_>, doors: &mut Doors) {
         match (doors.any(), doors.attached) {
             (false, None) => match mechanism::attach(ctx, self.fetches_its_own) {
                 Some(door) => doors.set_attached(Some(door)),
@@ -275,8 +266,8 @@ impl Part for Context {
     const ALL_END: bool = true;
 
     fn class() -> &'static Class<Self> {
-        static CONTEXTS: Class<Context> = Class::new();
-        &CONTEXTS
+        static CLASS: Class<Context> = Class::new();
+        &CLASS
     }
 
     fn end(self: Box<Self>) {

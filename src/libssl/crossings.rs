@@ -1,7 +1,7 @@
 //! What became of earlier connections: which policy a server name led to, from which context and policy.
 //!
 //! libssl opens a ticket *before* it calls the servername callback, and it is that callback which tells most servers
-//! which virtual host, and so which policy, a connection gets. So the policy is foretold by what was seen. Entries name
+//! which virtual host, and so which policy, a connection gets. So the policy is predicted by what was seen. Entries name
 //! the very `SSL_CTX` that the connection started on: they are of no use to the contexts of another start or reload,
 //! whose virtual hosts may be others.
 //!
@@ -82,7 +82,7 @@ fn ways(name: u64) -> Option<&'static [Entry]> {
     table()?.chunks_exact(WAYS).nth(name as usize % (ENTRIES / WAYS))
 }
 
-/// `None` if the system gave no memory: then nothing is ever foretold.
+/// `None` if the system gave no memory: then nothing is ever predicted.
 fn table() -> Option<&'static [Entry]> {
     static TABLE: OnceLock<Option<&[Entry]>> = OnceLock::new();
     *TABLE.get_or_init(|| {

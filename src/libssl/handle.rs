@@ -11,22 +11,48 @@
 //! - One thread at a time uses an `SSL`, and nobody changes a context while it serves (openssl-threads(7)).
 //! - What a `get0` function gives belongs to the object that it was asked of (crypto(7), "Library Conventions").
 
-use std::ffi::{c_int, c_uchar, c_ulong, c_void};
+use std::ffi::{CStr, c_int, c_long, c_uchar, c_ulong, c_void};
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::ptr;
 use std::slice;
 
 use openssl_sys::{
-    EVP_sha1, OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_cert_store,
-    SSL_CTX_get_ex_data, SSL_CTX_set_ex_data, SSL_ctrl, SSL_get_SSL_CTX, SSL_get_ex_data, SSL_get_verify_mode,
-    SSL_get0_param, X509_NAME, X509_OBJECT, X509_STORE, X509_VERIFY_PARAM_get_flags, stack_st_X509_NAME,
+    DTLS_client_method, OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_cert_store,
+    SSL_CTX_get_ex_data, SSL_CTX_get0_certificate, SSL_CTX_set_ex_data, SSL_METHOD, SSL_SESSION,
+    SSL_SESSION_get_master_key, SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_client_hello_get0_ext, SSL_ctrl,
+    SSL_get_SSL_CTX, SSL_get_ex_data, SSL_get_servername, SSL_get_session, SSL_get_verify_mode, SSL_get0_param,
+    SSL_session_reused, SSL_version, TLS_client_method, TLSEXT_NAMETYPE_host_name, X509, X509_NAME, X509_STORE,
+    X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_flags, stack_st_X509_NAME,
 };
+use zeroize::Zeroize;
 
+use super::connection::Connection;
 use super::context::Context;
 use super::errors::quietly;
-use super::ex_data::{Object, Part, Writable};
+use super::ex_data::{Class, Object, Part, Writable};
 use super::ffi;
-use super::trust::Trust;
+
+/// Methods that only ask a live object something: each calls a function that takes the object, and gives its answer.
+macro_rules! asks {
+    ($handle:ident: $($(#[$doc:meta])* $vis:vis fn $name:ident = $function:path => $type:ty;)*) => {
+        impl $handle<'_> {
+            $(
+                $(#[$doc])*
+                #[inline]
+                $vis fn $name(self) -> $type {
+                    // SAFETY: the object is alive, and this thread's as libssl allows it, for as long as the handle: the
+                    // promise of whoever made it (its `new`). The function's manual page asks for no more.
+                    unsafe { $function(self.0) }
+                }
+            )*
+        }
+    };
+}
+
+mod store;
+
+pub(super) use store::{LockedStore, Store, StoreObject};
 
 /// An `SSL`, inside a call that libssl or the program makes with it.
 #[derive(Clone, Copy)]
@@ -42,54 +68,70 @@ impl<'h> Ssl<'h> {
     /// The context that it has now. `None` while libssl is still making it (from 3.2 on).
     #[inline]
     pub(crate) fn ctx(self) -> Option<Ctx<'h>> {
-        // SAFETY: a live SSL for 'h (`new`).
-        let ctx = unsafe { SSL_get_SSL_CTX(self.0) };
         // SAFETY: the SSL holds a reference on its context, which it gives up in SSL_set_SSL_CTX(3) only: callbacks that
         // do that are called when no handle of a context is in use.
-        unsafe { Ctx::new(ctx) }
+        unsafe { Ctx::new(self.ctx_ptr()) }
     }
 
-    /// SSL_get_verify_mode(3).
+    /// Our part of it. `None` for one that was made before we watched, or when memory had run out.
     #[inline]
-    pub(super) fn verify_mode(self) -> c_int {
-        // SAFETY: a live SSL for 'h (`new`).
-        unsafe { SSL_get_verify_mode(self.0) }
+    pub(crate) fn connection(self) -> Option<&'h Connection> {
+        let connection = Connection::class().get(&self)?;
+        // SAFETY: what `Class::give` stored: alive until the SSL's end, which is after 'h; only shared, and only in the
+        // one thread that uses the SSL (`new`).
+        let connection = unsafe { connection.as_ref() };
+        if connection.first.get().is_null() {
+            // Still the first: SSL_set_SSL_CTX asks before it changes it.
+            connection.first.set(self.ctx().map_or(ptr::null_mut(), Ctx::as_ptr));
+        }
+        Some(connection)
     }
 
-    /// SSL_get_verify_depth(3).
-    pub(super) fn verify_depth(self) -> c_int {
-        // SAFETY: a live SSL for 'h (`new`).
-        unsafe { ffi::SSL_get_verify_depth(self.0) }
+    /// Our part of it, and the context that it started on with our part of that. `None` if there is none of one of them.
+    #[inline]
+    pub(super) fn parts(self) -> Option<Parts<'h>> {
+        let connection = self.connection()?;
+        // SAFETY: the context that this SSL had when it was made. It holds a reference on that until its own end,
+        // whichever it is switched to (SSL_new in ssl/ssl_lib.c: session_ctx).
+        let first = unsafe { Ctx::new(connection.first.get()) }?;
+        Some(Parts { connection, first, context: first.part()? })
+    }
+
+    pub(super) fn is_dtls(self) -> bool {
+        self.dtls() == 1
+    }
+
+    pub(super) fn is_server(self) -> bool {
+        self.server() == 1
+    }
+
+    pub(super) fn is_resumed(self) -> bool {
+        self.reused() == 1
+    }
+
+    /// SSL_get_session(3).
+    #[inline]
+    pub(super) fn session(self) -> Option<SslSession<'h>> {
+        let session = self.session_ptr();
+        (!session.is_null()).then_some(SslSession(session, PhantomData))
     }
 
     /// The flags of its X509_VERIFY_PARAM (SSL_get0_param(3)).
     pub(super) fn verify_flags(self) -> c_ulong {
-        // SAFETY: a live SSL for 'h (`new`).
-        let param = unsafe { SSL_get0_param(self.0) };
         // SAFETY: every SSL has parameters, from SSL_new to SSL_free (SSL_get0_param(3)).
-        unsafe { X509_VERIFY_PARAM_get_flags(param) }
-    }
-
-    /// SSL_get_security_level(3).
-    pub(super) fn security_level(self) -> c_int {
-        // SAFETY: a live SSL for 'h (`new`).
-        unsafe { ffi::SSL_get_security_level(self.0) }
+        unsafe { X509_VERIFY_PARAM_get_flags(self.param()) }
     }
 
     /// The DER of every name that SSL_get_client_CA_list(3) gives. `None` if memory has run out.
     pub(super) fn client_ca_names(self) -> Option<Vec<&'h [u8]>> {
-        // SAFETY: a live SSL for 'h (`new`).
-        let list = unsafe { ffi::SSL_get_client_CA_list(self.0) };
         // SAFETY: null, or a list that belongs to the SSL or its context (SSL_get_client_CA_list(3)).
-        unsafe { names(list) }
+        unsafe { names(self.client_ca_list()) }
     }
 
     /// The DER of every name that SSL_get0_CA_list(3) gives. `None` if memory has run out.
     pub(super) fn ca_names(self) -> Option<Vec<&'h [u8]>> {
-        // SAFETY: a live SSL for 'h (`new`).
-        let list = unsafe { ffi::SSL_get0_CA_list(self.0) };
         // SAFETY: null, or a list that belongs to the SSL or its context (SSL_get0_CA_list(3)).
-        unsafe { names(list) }
+        unsafe { names(self.ca_list()) }
     }
 
     /// The store that its peer's certificate is verified with: its own, or that of its context. (1.1.1 does not say whether
@@ -98,10 +140,45 @@ impl<'h> Ssl<'h> {
         let mut store: *mut X509_STORE = ptr::null_mut();
         // SAFETY: a live SSL for 'h (`new`); the command stores a pointer where it is told (SSL_set1_verify_cert_store(3)).
         quietly(|| unsafe { SSL_ctrl(self.0, ffi::SSL_CTRL_GET_VERIFY_CERT_STORE, 0, (&raw mut store).cast()) } == 1);
-        if store.is_null() {
-            return self.ctx()?.cert_store();
-        }
-        Some(Store(store, PhantomData))
+        // SAFETY: null, or a store that the SSL holds a reference on (SSL_set1_verify_cert_store(3)).
+        unsafe { Store::new(store) }.or_else(|| self.ctx()?.cert_store())
+    }
+}
+
+asks! { Ssl:
+    /// SSL_get_verify_mode(3).
+    pub(super) fn verify_mode = SSL_get_verify_mode => c_int;
+    /// SSL_get_verify_depth(3).
+    pub(super) fn verify_depth = ffi::SSL_get_verify_depth => c_int;
+    /// SSL_get_security_level(3).
+    pub(super) fn security_level = ffi::SSL_get_security_level => c_int;
+    /// SSL_version(3).
+    pub(super) fn version = SSL_version => c_int;
+    /// SSL_is_dtls(3).
+    fn dtls = ffi::SSL_is_dtls => c_int;
+    /// SSL_is_server(3).
+    fn server = ffi::SSL_is_server => c_int;
+    /// SSL_session_reused(3).
+    fn reused = SSL_session_reused => c_int;
+    fn ctx_ptr = SSL_get_SSL_CTX => *mut SSL_CTX;
+    fn session_ptr = SSL_get_session => *mut SSL_SESSION;
+    fn client_ca_list = ffi::SSL_get_client_CA_list => *mut stack_st_X509_NAME;
+    fn ca_list = ffi::SSL_get0_CA_list => *const stack_st_X509_NAME;
+    fn param = SSL_get0_param => *mut X509_VERIFY_PARAM;
+}
+
+impl Part for Connection {
+    const KIND: c_int = ffi::EX_INDEX_SSL;
+    const ALL_END: bool = true;
+
+    fn class() -> &'static Class<Self> {
+        static CLASS: Class<Connection> = Class::new();
+        &CLASS
+    }
+
+    unsafe fn of_new(ssl: *mut c_void) -> Option<Self> {
+        // SAFETY: the caller's promise (`Part::of_new`): an SSL, alive for the length of this call.
+        Connection::of_new(unsafe { Ssl::new(ssl.cast()) })
     }
 }
 
@@ -115,6 +192,142 @@ impl Object for Ssl<'_> {
         // SAFETY: a live SSL for 'h (`Ssl::new`); any index may be asked for.
         unsafe { SSL_get_ex_data(self.0, index) }
     }
+}
+
+/// What [`Ssl::parts`] gives.
+pub(super) struct Parts<'h> {
+    pub(super) connection: &'h Connection,
+    pub(super) first: Ctx<'h>,
+    pub(super) context: &'h Context,
+}
+
+/// An `SSL` whose ticket came in: its ClientHello is at hand, and not yet evaluated.
+#[derive(Clone, Copy)]
+pub(super) struct Hello<'h>(Ssl<'h>);
+
+impl<'h> Hello<'h> {
+    /// # Safety
+    /// As [`Ssl::new`]; and libssl has called the ticket key callback with this SSL to open a ticket, and waits for it for
+    /// as long as `'h`.
+    pub(super) unsafe fn new(ssl: *mut SSL) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { Ssl::new(ssl) })
+    }
+
+    /// The server_name extension; `None` if there is none.
+    #[inline]
+    pub(super) fn server_name_extension(self) -> Option<&'h [u8]> {
+        let mut data = ptr::null();
+        let mut len = 0;
+        // SAFETY: a live SSL (`new`), whose ClientHello libssl keeps until its extensions have been evaluated, the ticket's
+        // among them (tls_early_post_process_client_hello in ssl/statem/statem_srvr.c).
+        let is = unsafe { SSL_client_hello_get0_ext(self.0.0, ffi::TLSEXT_TYPE_SERVER_NAME, &mut data, &mut len) } == 1;
+        if !is || data.is_null() {
+            return is.then_some(&[]);
+        }
+        // SAFETY: `len` bytes of the ClientHello (SSL_client_hello_get0_ext(3)), which is kept for 'h (see above).
+        Some(unsafe { slice::from_raw_parts(data, len) })
+    }
+}
+
+impl<'h> Deref for Hello<'h> {
+    type Target = Ssl<'h>;
+
+    fn deref(&self) -> &Ssl<'h> {
+        &self.0
+    }
+}
+
+/// An `SSL` in its handshake whose ClientHello has been evaluated: its servername callback is called, or a ticket is made.
+#[derive(Clone, Copy)]
+pub(super) struct Evaluated<'h>(Ssl<'h>);
+
+impl<'h> Evaluated<'h> {
+    /// # Safety
+    /// As [`Ssl::new`]; and libssl has called the servername callback with this SSL, or the ticket key callback to make a
+    /// ticket, and waits for it for as long as `'h`.
+    pub(super) unsafe fn new(ssl: *mut SSL) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { Ssl::new(ssl) })
+    }
+
+    /// SSL_get_servername(3).
+    #[inline]
+    pub(super) fn server_name(self) -> Option<&'h [u8]> {
+        // SAFETY: a live SSL for 'h (`new`).
+        let name = unsafe { SSL_get_servername(self.0.0, TLSEXT_NAMETYPE_host_name) };
+        if name.is_null() {
+            return None;
+        }
+        // SAFETY: a C string of the SSL's or its session's (SSL_get_servername(3)), which both live for 'h.
+        Some(unsafe { CStr::from_ptr(name) }.to_bytes())
+    }
+}
+
+impl<'h> Deref for Evaluated<'h> {
+    type Target = Ssl<'h>;
+
+    fn deref(&self) -> &Ssl<'h> {
+        &self.0
+    }
+}
+
+/// The `SSL` whose ticket key callback set libssl's cipher up, for the calls of that cipher.
+#[derive(Clone, Copy)]
+pub(super) struct CipherSsl(*mut SSL);
+
+impl From<Ssl<'_>> for CipherSsl {
+    fn from(ssl: Ssl<'_>) -> Self {
+        Self(ssl.0)
+    }
+}
+
+impl CipherSsl {
+    pub(super) fn get<'h>(self, _: &CipherCall<'h>) -> Ssl<'h> {
+        // SAFETY: the key callback had this SSL, and the call that ran it is still running (`CipherCall::new`).
+        unsafe { Ssl::new(self.0) }
+    }
+}
+
+/// libssl is running the cipher that a ticket key callback has set up.
+pub(super) struct CipherCall<'h>(PhantomData<&'h SSL>);
+
+impl CipherCall<'_> {
+    /// # Safety
+    /// For as long as `'h` the cipher runs inside the call of libssl that also ran the ticket key callback which set up
+    /// this cipher: so the SSL is alive, and this thread's.
+    pub(super) unsafe fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// The session of an `SSL`, which holds a reference on it.
+#[derive(Clone, Copy)]
+pub(super) struct SslSession<'h>(*mut SSL_SESSION, PhantomData<&'h SSL_SESSION>);
+
+impl SslSession<'_> {
+    /// When it was made, in Unix seconds.
+    pub(super) fn time(self) -> Option<u64> {
+        u64::try_from(self.time_t()).ok()
+    }
+
+    /// Gives its master secret to `look`, and erases our copy of it.
+    #[inline]
+    pub(super) fn master_key<T>(self, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        // SSL_MAX_MASTER_KEY_LENGTH is 48; TLS 1.3 has up to 64.
+        let mut key = [0; 64];
+        // SAFETY: the session that a live SSL holds a reference on (`SslSession`), and room for as many bytes as is said.
+        let len = unsafe { SSL_SESSION_get_master_key(self.0, key.as_mut_ptr(), key.len()) };
+        let seen = key.get(..len).map(look);
+        key.zeroize();
+        seen
+    }
+}
+
+asks! { SslSession:
+    /// SSL_SESSION_get_timeout(3), in seconds.
+    pub(super) fn timeout = SSL_SESSION_get_timeout => c_long;
+    fn time_t = SSL_SESSION_get_time => c_long;
 }
 
 /// An `SSL_CTX`, inside a call that is made with it or with an `SSL` of its.
@@ -145,12 +358,39 @@ impl<'h> Ctx<'h> {
         Some(unsafe { context.as_ref() })
     }
 
+    /// The bits of the public key in its current certificate. `None` if it has none.
+    pub(super) fn certificate_key(self) -> Option<&'h [u8]> {
+        let certificate = self.certificate_ptr();
+        if certificate.is_null() {
+            return None;
+        }
+        // SAFETY: a certificate that the context holds (SSL_CTX_get0_certificate(3)).
+        let key = unsafe { ffi::X509_get_X509_PUBKEY(certificate) };
+        let mut bits: *const c_uchar = ptr::null();
+        let mut len: c_int = 0;
+        if key.is_null() {
+            return None;
+        }
+        // SAFETY: the public key of that certificate; the other outputs may be NULL (X509_PUBKEY_get0_param(3)).
+        let found = unsafe { ffi::X509_PUBKEY_get0_param(ptr::null_mut(), &mut bits, &mut len, ptr::null_mut(), key) };
+        if found != 1 || bits.is_null() {
+            return None;
+        }
+        // SAFETY: `len` bytes that belong to the certificate (X509_PUBKEY_get0_param(3)), which a context that serves keeps
+        // for 'h.
+        Some(unsafe { slice::from_raw_parts(bits, usize::try_from(len).ok()?) })
+    }
+
     /// SSL_CTX_get_cert_store(3).
     fn cert_store(self) -> Option<Store<'h>> {
-        // SAFETY: a live SSL_CTX for 'h (`new`).
-        let store = unsafe { SSL_CTX_get_cert_store(self.0) };
-        (!store.is_null()).then_some(Store(store, PhantomData))
+        // SAFETY: the context holds a reference on its store (SSL_CTX_get_cert_store(3)).
+        unsafe { Store::new(self.cert_store_ptr()) }
     }
+}
+
+asks! { Ctx:
+    fn cert_store_ptr = SSL_CTX_get_cert_store => *mut X509_STORE;
+    fn certificate_ptr = SSL_CTX_get0_certificate => *mut X509;
 }
 
 impl Object for Ctx<'_> {
@@ -169,193 +409,6 @@ impl Writable for Ctx<'_> {
     fn write(&self, index: c_int, value: *mut c_void) -> c_int {
         // SAFETY: a live SSL_CTX for 'h (`Ctx::new`), and an index of ours.
         unsafe { SSL_CTX_set_ex_data(self.0, index, value) }
-    }
-}
-
-/// An `X509_STORE`, of an `SSL` or an `SSL_CTX`, which hold a reference on it.
-#[derive(Clone, Copy)]
-pub(super) struct Store<'h>(*mut X509_STORE, PhantomData<&'h X509_STORE>);
-
-impl<'h> Store<'h> {
-    /// The flags of its X509_VERIFY_PARAM.
-    pub(super) fn verify_flags(self) -> c_ulong {
-        // SAFETY: a live store for 'h (`Ssl::verify_store`).
-        let param = unsafe { ffi::X509_STORE_get0_param(self.0) };
-        // SAFETY: every store has parameters for as long as it lives (X509_STORE_get0_param(3)).
-        unsafe { X509_VERIFY_PARAM_get_flags(param) }
-    }
-
-    /// The depth of its X509_VERIFY_PARAM.
-    pub(super) fn verify_depth(self) -> c_int {
-        // SAFETY: a live store for 'h (`Ssl::verify_store`).
-        let param = unsafe { ffi::X509_STORE_get0_param(self.0) };
-        // SAFETY: every store has parameters for as long as it lives (X509_STORE_get0_param(3)).
-        unsafe { ffi::X509_VERIFY_PARAM_get_depth(param) }
-    }
-
-    /// Takes its lock, which libcrypto holds while it adds to the store or looks something up in it. `None` if that fails
-    /// or memory has run out.
-    pub(super) fn lock(self) -> Option<LockedStore<'h>> {
-        // SAFETY: a live store for 'h (`Ssl::verify_store`), whose lock this thread does not hold: nothing of ours that runs
-        // under it takes another.
-        let objects = unsafe { objects(self.0) }?;
-        let mut locked = LockedStore { store: self, objects, is_locked: false };
-        // SAFETY: a live store for 'h; unlocked by `drop`.
-        locked.is_locked = unsafe { ffi::X509_STORE_lock(self.0) } == 1;
-        locked.is_locked.then_some(locked)
-    }
-}
-
-/// A store whose lock this thread holds until this is dropped.
-pub(super) struct LockedStore<'h> {
-    store: Store<'h>,
-    objects: *mut OPENSSL_STACK,
-    is_locked: bool,
-}
-
-/// # Safety
-/// `store` is alive, and this thread does not hold its lock.
-#[cfg(store_objects = "get1")]
-unsafe fn objects(store: *mut X509_STORE) -> Option<*mut OPENSSL_STACK> {
-    // SAFETY: the caller's promise. A copy, because this OpenSSL keeps its objects in another form
-    // (X509_STORE_get1_objects(3)); `LockedStore::drop` frees it.
-    let objects = unsafe { ffi::X509_STORE_get1_objects(store) };
-    (!objects.is_null()).then_some(objects)
-}
-
-/// # Safety
-/// `store` is alive. What is given may be read under its lock only.
-#[cfg(store_objects = "get0")]
-unsafe fn objects(store: *mut X509_STORE) -> Option<*mut OPENSSL_STACK> {
-    // SAFETY: the caller's promise.
-    Some(unsafe { ffi::X509_STORE_get0_objects(store) })
-}
-
-impl LockedStore<'_> {
-    /// How many objects it has.
-    pub(super) fn count(&self) -> c_int {
-        // SAFETY: a copy of ours, or the store's own list, which nobody changes while we hold its lock
-        // (X509_STORE_get0_objects(3)).
-        unsafe { OPENSSL_sk_num(self.objects) }
-    }
-
-    pub(super) fn certificates(&self) -> impl Iterator<Item = StoreObject<'_>> {
-        self.of_kind(ffi::X509_LU_X509)
-    }
-
-    pub(super) fn revocation_lists(&self) -> impl Iterator<Item = StoreObject<'_>> {
-        self.of_kind(ffi::X509_LU_CRL)
-    }
-
-    fn of_kind(&self, kind: c_int) -> impl Iterator<Item = StoreObject<'_>> {
-        (0..self.count()).filter_map(move |i| {
-            // SAFETY: the list as in `count`, and a number below its length.
-            let object = unsafe { OPENSSL_sk_value(self.objects, i) }.cast::<X509_OBJECT>();
-            // SAFETY: an object of the list, alive as long as that: under the lock.
-            let is = !object.is_null() && unsafe { ffi::X509_OBJECT_get_type(object) } == kind;
-            is.then_some(StoreObject { object, kind, of: PhantomData })
-        })
-    }
-
-    /// What we keep with the store. The lock guards it.
-    pub(super) fn part(&mut self) -> Option<&mut Trust> {
-        let mut part = Trust::class().get(&self.store)?;
-        // SAFETY: what `Class::give` stored: alive until the store's end, which is after 'h; and everything of ours that
-        // reads or writes it holds the store's lock, as we do here until `self` is dropped.
-        Some(unsafe { part.as_mut() })
-    }
-
-    /// Keeps that with the store, if nothing is there, also not of others.
-    pub(super) fn give(&mut self, part: Trust) {
-        let class = Trust::class();
-        if class.is_free(&self.store) {
-            class.give(&self.store, part);
-        }
-    }
-}
-
-impl Drop for LockedStore<'_> {
-    fn drop(&mut self) {
-        if self.is_locked {
-            // SAFETY: a live store for 'h, locked by `Store::lock` in this thread.
-            unsafe { ffi::X509_STORE_unlock(self.store.0) };
-        }
-        #[cfg(store_objects = "get1")]
-        // SAFETY: the copy that `objects` made for us, with a reference on each object; nothing borrows from it any more.
-        unsafe {
-            ffi::OPENSSL_sk_pop_free(self.objects, Some(ffi::X509_OBJECT_free))
-        };
-    }
-}
-
-impl Object for Store<'_> {
-    fn address(&self) -> *mut c_void {
-        self.0.cast()
-    }
-
-    fn read(&self, index: c_int) -> *mut c_void {
-        // SAFETY: a live store for 'h (`Ssl::verify_store`); any index may be asked for.
-        unsafe { ffi::X509_STORE_get_ex_data(self.0, index) }
-    }
-}
-
-impl Writable for Store<'_> {
-    fn write(&self, index: c_int, value: *mut c_void) -> c_int {
-        // SAFETY: a live store for 'h (`Ssl::verify_store`), and an index of ours.
-        unsafe { ffi::X509_STORE_set_ex_data(self.0, index, value) }
-    }
-}
-
-/// A certificate or a revocation list of a store, whose lock is held.
-pub(super) struct StoreObject<'l> {
-    object: *const X509_OBJECT,
-    kind: c_int,
-    of: PhantomData<&'l X509_OBJECT>,
-}
-
-impl StoreObject<'_> {
-    /// Its DER, in place of what was in `der`. `None` if memory has run out.
-    pub(super) fn encode(&self, der: &mut Vec<u8>) -> Option<()> {
-        let len = usize::try_from(self.i2d(ptr::null_mut())).ok()?;
-        der.clear();
-        der.try_reserve(len).ok()?;
-        let mut out = der.as_mut_ptr();
-        if usize::try_from(self.i2d(&mut out)).ok()? != len {
-            return None;
-        }
-        // SAFETY: so many bytes were reserved, and i2d_X509(3) says that it has written them.
-        unsafe { der.set_len(len) };
-        Some(())
-    }
-
-    /// `out` is null, or points to where there is room for the encoding.
-    fn i2d(&self, out: *mut *mut c_uchar) -> c_int {
-        if self.kind == ffi::X509_LU_CRL {
-            // SAFETY: an object of a locked store, of that kind (`LockedStore::of_kind`).
-            let list = unsafe { ffi::X509_OBJECT_get0_X509_CRL(self.object) };
-            // SAFETY: the object's own list, and `out` as i2d_X509_CRL(3) wants it: by `encode`.
-            unsafe { ffi::i2d_X509_CRL(list, out) }
-        } else {
-            // SAFETY: an object of a locked store, of that kind (`LockedStore::of_kind`).
-            let certificate = unsafe { ffi::X509_OBJECT_get0_X509(self.object) };
-            // SAFETY: the object's own certificate, and `out` as i2d_X509(3) wants it: by `encode`.
-            unsafe { ffi::i2d_X509(certificate, out) }
-        }
-    }
-
-    /// libcrypto's SHA-1 of a revocation list, which it keeps. `None` if it has none.
-    pub(super) fn list_digest(&self) -> Option<[u8; 20]> {
-        if self.kind != ffi::X509_LU_CRL {
-            return None;
-        }
-        let (mut digest, mut len) = ([0; 20], 0);
-        // SAFETY: always allowed: a constant of libcrypto's (EVP_sha1(3)).
-        let sha1 = unsafe { EVP_sha1() };
-        // SAFETY: an object of a locked store, of that kind (`LockedStore::of_kind`).
-        let list = unsafe { ffi::X509_OBJECT_get0_X509_CRL(self.object) };
-        // SAFETY: the object's own list, and room for a SHA-1 (X509_CRL_digest(3)).
-        let done = quietly(|| unsafe { ffi::X509_CRL_digest(list, sha1, digest.as_mut_ptr(), &mut len) });
-        (done == 1 && len as usize == digest.len()).then_some(digest)
     }
 }
 
@@ -385,4 +438,13 @@ unsafe fn names<'a>(list: *const stack_st_X509_NAME) -> Option<Vec<&'a [u8]>> {
         names.push(unsafe { slice::from_raw_parts(der, len) });
     }
     Some(names)
+}
+
+/// Whether it is a method that only clients have.
+pub(super) fn is_clients(method: *const SSL_METHOD) -> bool {
+    // SAFETY: always allowed: the address of a constant of libssl's (SSL_CTX_new(3)).
+    let tls = unsafe { TLS_client_method() };
+    // SAFETY: always allowed: the address of a constant of libssl's (SSL_CTX_new(3)).
+    let dtls = unsafe { DTLS_client_method() };
+    method == tls || method == dtls
 }

@@ -6,9 +6,10 @@
 use std::ffi::{c_int, c_uchar, c_void};
 use std::mem;
 
-use openssl_sys::{ENGINE, EVP_CIPHER_CTX, EVP_MD, HMAC_CTX, SSL, SSL_CTX};
+use openssl_sys::{ENGINE, EVP_CIPHER_CTX, EVP_MD, HMAC_CTX, SSL};
 
 use super::ffi::{AnyFn, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB};
+use super::handle::Ctx;
 use super::real::{NODE, SSL_CTX_CALLBACK_CTRL};
 use super::{callback, mechanism};
 
@@ -29,22 +30,23 @@ real! {
 }
 
 /// Puts our callback into a context. False if the OpenSSL that runs cannot do this.
-pub(super) fn put(ctx: *mut SSL_CTX) -> bool {
+pub(super) fn put(ctx: Ctx<'_>) -> bool {
     HMAC_INIT_EX.find().is_some() && !mechanism::sha256().is_null() && set(ctx, Some(key_callback))
 }
 
 /// Takes it out.
-pub(super) fn take(ctx: *mut SSL_CTX) {
+pub(super) fn take(ctx: Ctx<'_>) {
     set(ctx, None);
 }
 
-fn set(ctx: *mut SSL_CTX, callback: Option<KeyFn>) -> bool {
+fn set(ctx: Ctx<'_>, callback: Option<KeyFn>) -> bool {
     let Some(real) = SSL_CTX_CALLBACK_CTRL.get() else { return false };
     // SAFETY: a function pointer stays one; libssl makes it a KeyFn again.
     let callback = callback.map(|callback| unsafe { mem::transmute::<KeyFn, unsafe extern "C" fn()>(callback) });
     let callback: AnyFn = callback;
-    // SAFETY: a live SSL_CTX (the promise of context.rs's callers), and a callback of the type for this command.
-    unsafe { real(ctx, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB, callback) == 1 }
+    // SAFETY: a live SSL_CTX (`Ctx`), and a callback of the type that SSL_CTX_set_tlsext_ticket_key_cb(3) has for this
+    // command, which lives as long as the process.
+    unsafe { real(ctx.as_ptr(), SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB, callback) == 1 }
 }
 
 unsafe extern "C" fn key_callback(

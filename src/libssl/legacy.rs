@@ -8,7 +8,7 @@ use std::ptr;
 
 use openssl_sys::{
     ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new, EVP_CipherInit_ex, EVP_MD,
-    EVP_sha256, SSL_CTX,
+    EVP_sha256,
 };
 use ticketshim_core::format::{HEADER_LEN, SALT_LEN, TAG_LEN};
 
@@ -16,6 +16,7 @@ use super::callback::{self, Made};
 use super::context::Door;
 use super::ffi::{ERR_LIB_SSL, chars};
 use super::guard::{guard, maybe_fail};
+use super::handle::Ctx;
 use super::hmac_callback;
 use super::memory::try_box;
 use super::ticket::Job;
@@ -39,12 +40,12 @@ pub(crate) fn raise(reason: Reason, text: &CStr) {
 }
 
 /// Puts our callback into a context. `None` if that cannot be done.
-pub(crate) fn attach(ctx: *mut SSL_CTX, _fetches_its_own: bool) -> Option<Door> {
+pub(super) fn attach(ctx: Ctx<'_>, _fetches_its_own: bool) -> Option<Door> {
     (!cipher().is_null() && hmac_callback::put(ctx)).then_some(Door::LegacyCallback)
 }
 
 /// Takes it out.
-pub(crate) fn detach(ctx: *mut SSL_CTX, _door: Door) {
+pub(super) fn detach(ctx: Ctx<'_>, _door: Door) {
     hmac_callback::take(ctx);
 }
 

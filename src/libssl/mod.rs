@@ -1,11 +1,12 @@
 //! What stands behind the exports: everything that talks to libssl and libcrypto.
 //!
 //! The way of a ticket: libssl calls the key callback ([`hmac_callback`] or the [`mechanism`]'s own; what they have in
-//! common is [`callback`]), which asks [`ticket`] for a job: keys from the store; where it may be used from [`place`] and
-//! [`policy`], and before the application has decided that, from what [`servername`] and [`crossings`] foretell. The job
+//! common is [`callback`]), which asks [`ticket`] for a job: keys from the store; where it may be used from [`binding_facts`]
+//! and [`policy`], and before the application has decided that, from what [`servername`] and [`crossings`] predict. The job
 //! goes to the cipher that libssl will run; the cipher ([`mechanism`] again) lets [`ticket`] seal or open the bytes.
 
 mod anchors;
+mod binding_facts;
 mod callback;
 mod client_auth;
 pub(crate) mod connection;
@@ -22,10 +23,11 @@ pub(crate) mod real;
 mod hmac_callback;
 mod link;
 mod memory;
-mod place;
 mod policy;
+mod prediction;
 pub(crate) mod role;
-pub(crate) mod servername;
+mod servername;
+pub(crate) mod servername_callback;
 mod ticket;
 mod trust;
 

@@ -52,7 +52,7 @@ pub(super) fn of(ssl: Ssl<'_>) -> Option<PolicyDigest> {
     let facts = [numbers.as_flattened(), &trust[..], &count[..]].into_iter();
     let facts = facts.chain(client_ca_names.iter().copied()).chain(ca_names.iter().copied());
     match ssl.ctx().and_then(Ctx::part) {
-        Some(context) => keep(&context.place.policies, facts, hash),
+        Some(context) => keep(&context.facts.policies, facts, hash),
         None => Some(hash()),
     }
 }

@@ -19,6 +19,7 @@ use super::callback::{self, Made};
 use super::context::Door;
 use super::ffi::{ERR_LIB_SSL, chars};
 use super::guard::{guard, maybe_fail};
+use super::handle::Ctx;
 use super::hmac_callback;
 use super::memory::try_box;
 use super::real::NODE;
@@ -75,7 +76,7 @@ pub(crate) fn raise(reason: Reason, text: &CStr) {
 /// The one with HMAC_CTX, unless libssl is to fetch the MAC itself, from where all else of the connection is: for a context
 /// that has a library context or properties of its own (`fetches_its_own`, or the thread's default is another than the
 /// process's), where the default properties say FIPS, or where SHA-256 is not OpenSSL's own (see [`sha256`]).
-pub(crate) fn attach(ctx: *mut SSL_CTX, fetches_its_own: bool) -> Option<Door> {
+pub(super) fn attach(ctx: Ctx<'_>, fetches_its_own: bool) -> Option<Door> {
     if cipher().is_null() {
         return None;
     }
@@ -86,7 +87,7 @@ pub(crate) fn attach(ctx: *mut SSL_CTX, fetches_its_own: bool) -> Option<Door> {
 }
 
 /// Takes our callback out, where it is in.
-pub(crate) fn detach(ctx: *mut SSL_CTX, door: Door) {
+pub(super) fn detach(ctx: Ctx<'_>, door: Door) {
     if door == Door::LegacyCallback {
         hmac_callback::take(ctx);
     } else {
@@ -138,10 +139,11 @@ fn comes_from_default_provider(digest: *const EVP_MD) -> bool {
     !name.is_null() && unsafe { CStr::from_ptr(name) } == c"default"
 }
 
-fn set_callback(ctx: *mut SSL_CTX, callback: KeyFn) -> bool {
+fn set_callback(ctx: Ctx<'_>, callback: KeyFn) -> bool {
     let Some(real) = SET_TICKET_KEY_EVP_CB.get() else { return false };
-    // SAFETY: a live SSL_CTX (the promise of context.rs's callers), and a callback of the type that is asked for.
-    unsafe { real(ctx, callback) == 1 }
+    // SAFETY: a live SSL_CTX (`Ctx`), and a callback of the type that SSL_CTX_set_tlsext_ticket_key_evp_cb(3) asks for, which
+    // lives as long as the process.
+    unsafe { real(ctx.as_ptr(), callback) == 1 }
 }
 
 /// The ticket key callback with EVP_MAC_CTX.

@@ -10,6 +10,7 @@
 use openssl_sys::{SSL_CTX, SSL_METHOD};
 use ticketshim_keys::settings::Mode;
 
+use super::handle::Ctx;
 use super::real::NODE;
 use crate::shim::shim;
 
@@ -36,15 +37,15 @@ real! {
 }
 
 /// A context has been made. One after the program has shown that it serves is a reload.
-pub(super) fn context_made(ctx: *const SSL_CTX) {
-    if shim().store.serves() || !ctx.is_null() && role(ctx) == Role::Server {
+pub(super) fn context_made(ctx: Option<Ctx<'_>>) {
+    if shim().store.serves() || ctx.is_some_and(|ctx| role(ctx) == Role::Server) {
         serve();
     }
 }
 
 /// The application did something to a context that only servers do. (Clients do some of it as well: `openssl s_client`
 /// sets a servername callback, Python a session id context. Their method says what they are.)
-pub(crate) fn shows(ctx: *const SSL_CTX) {
+pub(crate) fn shows(ctx: Ctx<'_>) {
     if !shim().store.serves() && role(ctx) != Role::Client {
         serve();
     }
@@ -52,7 +53,7 @@ pub(crate) fn shows(ctx: *const SSL_CTX) {
 
 /// The application gave a context a session id context. Python gives each the same, also those of clients with a generic
 /// method.
-pub(crate) fn shows_by_id_context(ctx: *const SSL_CTX, id_context: &[u8]) {
+pub(crate) fn shows_by_id_context(ctx: Ctx<'_>, id_context: &[u8]) {
     if !id_context.is_empty() && id_context != b"Python\0" {
         shows(ctx);
     }
@@ -65,11 +66,11 @@ fn serve() {
     }
 }
 
-fn role(ctx: *const SSL_CTX) -> Role {
+fn role(ctx: Ctx<'_>) -> Role {
     let Some(method) = GET_METHOD.find() else { return Role::Either };
-    // SAFETY: the caller's promise: a live SSL_CTX.
-    let method = unsafe { method(ctx) };
-    // SAFETY: no preconditions. Each gives the address of a constant of libssl's.
+    // SAFETY: a live SSL_CTX (`Ctx`); SSL_CTX_get_ssl_method(3) only reads it.
+    let method = unsafe { method(ctx.as_ptr()) };
+    // SAFETY: no preconditions (SSL_CTX_new(3)). Each gives the address of a constant of libssl's.
     let is = |known: &Option<Method>| known.is_some_and(|known| unsafe { known() } == method);
     let servers = [TLS_SERVER.find(), DTLS_SERVER.find(), SERVER_1_2.find()];
     let clients = [TLS_CLIENT.find(), DTLS_CLIENT.find(), CLIENT_1_2.find()];

@@ -1,19 +1,17 @@
 //! One ticket, from the key callback to the cipher's last byte, for whichever OpenSSL is behind us.
 //!
-//! The key callback decides under which keys and for which place, and makes a [`Job`] of it. libssl then runs the
+//! The key callback decides under which keys and for which binding, and makes a [`Job`] of it. libssl then runs the
 //! cipher that was given the job: one update with all bytes, one final. What happens in there is here, on slices; the
 //! glue to the cipher interface of each OpenSSL is in `provider.rs` and `legacy.rs`.
 //!
 //! Failing is arranged so that the handshake goes on. libssl takes a failed *update* for fatal, so a job that cannot
 //! be done still gives bytes there: sealing gives a ticket that nobody opens, opening fails in *final*, which is an
 //! ordinary "cannot decrypt".
+#![forbid(unsafe_code)]
 
 use std::ffi::c_int;
 
-use openssl_sys::{
-    SSL, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time, SSL_SESSION_get_timeout,
-    SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER, SSL_get_session, SSL_get_verify_mode, SSL_session_reused,
-};
+use openssl_sys::{SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER};
 use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Refusal, Salt, TAG_LEN};
@@ -24,14 +22,13 @@ use ticketshim_keys::store::{Epoch, Lookup};
 use ticketshim_keys::{clock, log};
 use zeroize::Zeroize;
 
-use super::connection::{self, Connection, OpenedTicket};
-use super::context::{self, Context};
+use super::connection::OpenedTicket;
 use super::ffi;
 use super::guard::{guard, maybe_panic};
-use super::handle::Ssl;
-use super::place::Moment;
+use super::handle::{CipherCall, CipherSsl, Evaluated, Hello, Parts, Ssl, SslSession};
 use super::policy;
-use super::servername::{self, Foretold};
+use super::prediction::Prediction;
+use super::servername::{self, Predicted};
 use crate::shim::shim;
 
 /// What the cipher is to do with the bytes that libssl will give it.
@@ -41,7 +38,7 @@ pub(crate) enum Job {
     /// Sealed: the tag is still to be given out.
     Sealed([u8; TAG_LEN]),
     /// Opened, or refused (`None`): still to be said.
-    Opened(Option<OpenedTicket>, *mut SSL, bool),
+    Opened(Option<OpenedTicket>, CipherSsl, bool),
     /// A ticket that nobody opens, all zeros and under no key, for where there must be one.
     Blank,
     /// Nothing left to do.
@@ -67,57 +64,48 @@ pub(crate) struct OpenJob {
     policy: Option<PolicyDigest>,
     now: u64,
     tls13: bool,
-    /// The connection that is told when the ticket has opened. Used only inside the callback's own call.
-    ssl: *mut SSL,
+    /// The connection that is told when the ticket has opened.
+    ssl: CipherSsl,
 }
 
-/// Keys, salt and place for a ticket that libssl is about to make. `None`: make none. `set_mac` is given the MAC key,
+/// Keys, salt and binding for a ticket that libssl is about to make. `None`: make none. `set_mac` is given the MAC key,
 /// where it is: no key is ever copied into a job, which holds on to the ring that it is in.
-///
-/// # Safety
-/// `ssl` is alive; called inside its ticket key callback.
-pub(crate) unsafe fn begin_seal(ssl: *mut SSL, set_mac: impl FnOnce(&[u8; 32]) -> bool) -> Option<SealJob> {
+pub(super) fn begin_seal(ssl: Evaluated<'_>, set_mac: impl FnOnce(&[u8; 32]) -> bool) -> Option<SealJob> {
     maybe_panic("seal");
     let now = clock::now();
-    // SAFETY: the caller's promise; one thread at a time uses an SSL.
-    let connection = unsafe { connection::of(ssl) }?;
-    let context = context::of(connection.first)?;
-    // SAFETY: the caller's promise.
-    let session = unsafe { SSL_get_session(ssl) };
-    // SAFETY: the caller's promise.
-    let resumed = unsafe { SSL_session_reused(ssl) } == 1;
-    let opened = connection.opened.filter(|_| resumed);
+    let parts = ssl.parts()?;
+    let session = ssl.session();
+    let resumed = ssl.is_resumed();
+    let opened = parts.connection.opened.get().filter(|_| resumed);
     // The last full handshake was when the ticket said. Resumed by another way (a session cache, an external PSK), the
     // session itself knows since when. (On an SSL that was cleared and serves again, `opened` may be of the connection
     // before: then this is earlier than it need be.)
     let time = match opened {
         Some(opened) => opened.time,
-        // SAFETY: the connection's own session, if it has one.
-        None => FullHandshake::at(resumed.then(|| unsafe { session_time(session) }).flatten().unwrap_or(now).min(now)),
+        None => {
+            let since = session.filter(|_| resumed).and_then(SslSession::time);
+            FullHandshake::at(since.unwrap_or(now).min(now))
+        }
     };
-    // In TLS 1.2 libssl forgets the server name when it resumes, so the place is the ticket's own: if it is the ticket
+    // In TLS 1.2 libssl forgets the server name when it resumes, so the binding is the ticket's own: if it is the ticket
     // of this very session, and not of a connection before.
     let carried = opened.and_then(|opened| opened.session.map(|of| (of, opened.binding)));
-    // SAFETY: the connection's own session, if it has one.
-    let is_this = |of: &[u8; 16]| unsafe { fingerprint(session) } == Some(*of);
+    let is_this = |of: &[u8; 16]| session.and_then(|session| session.master_key(session::fingerprint)) == Some(*of);
     let binding = match carried.filter(|(of, _)| is_this(of)) {
         Some((_, binding)) => binding,
-        // SAFETY: the caller's promise; `first` lives as long as the SSL.
-        None => unsafe { sealing_place(ssl, connection, context) }?,
+        None => sealing_binding(ssl, &parts)?,
     };
     let epoch = shim().store.read(now)?.into_sealing(now)?;
-    // SAFETY: the caller's promise.
-    unsafe { check_lifetime(session, epoch.schedule().accept()) };
+    if let Some(session) = session {
+        check_lifetime(session, epoch.schedule().accept());
+    }
     let salt = shim().store.salt()?;
     set_mac(epoch.mac()?).then_some(SealJob { key_name: epoch.name()?, salt, binding, time, epoch })
 }
 
 /// Keys for a ticket that came in. `None`: not ours, or nothing that may be opened; counted. `set_mac` as above.
-///
-/// # Safety
-/// `ssl` is alive; called inside its ticket key callback while its ClientHello is looked at.
-pub(crate) unsafe fn begin_open(
-    ssl: *mut SSL,
+pub(super) fn begin_open(
+    hello: Hello<'_>,
     key_name: KeyName,
     salt: Salt,
     tls13: bool,
@@ -125,15 +113,12 @@ pub(crate) unsafe fn begin_open(
 ) -> Option<OpenJob> {
     maybe_panic("open");
     let now = clock::now();
-    // SAFETY: the caller's promise; one thread at a time uses an SSL.
-    let connection = unsafe { connection::of(ssl) }?;
-    let context = context::of(connection.first)?;
+    let parts = hello.parts()?;
     let (epoch, newest) = match shim().store.read(now)?.into_found(&key_name, now) {
         Lookup::Epoch(epoch, newest) => (epoch, newest),
         Lookup::Refused(why) => return refuse(why),
     };
-    // SAFETY: the caller's promise; `first` lives as long as the SSL.
-    let (binding, policy) = unsafe { opening_place(ssl, connection, context) }?;
+    let (binding, policy) = opening_binding(hello, &parts)?;
     if !set_mac(epoch.mac()?) {
         add(Counter::Failures);
         return None;
@@ -148,49 +133,36 @@ pub(crate) unsafe fn begin_open(
         policy,
         now,
         tls13,
-        ssl,
+        ssl: CipherSsl::from(*hello),
     })
 }
 
 /// Where a ticket that is made now may be used.
-///
-/// # Safety
-/// `ssl` is alive and inside its ticket key callback; `context` is our part of the context it started on.
-unsafe fn sealing_place(ssl: *mut SSL, connection: &mut Connection, context: &Context) -> Option<Binding> {
+fn sealing_binding<'h>(ssl: Evaluated<'h>, parts: &Parts<'h>) -> Option<Binding> {
     let bind = shim().settings.bind;
     let policy = match bind {
         Bind::Strict | Bind::Context => {
-            // SAFETY: the caller's promise.
-            let now = unsafe { policy::of(Ssl::new(ssl)) }?;
-            let asked = *connection.asked.get_or_insert(now);
-            connection.remember();
+            let now = policy::of(*ssl)?;
+            let asked = parts.connection.prediction(|prediction| prediction.asked(now));
+            parts.connection.remember();
             // What the client was asked may be long ago, or only half of it.
             Some(if asked == now { now } else { PolicyDigest::between(&asked, &now) })
         }
         Bind::Sni | Bind::None => None,
     };
-    // SAFETY: the caller's promise; `first` lives as long as the SSL.
-    unsafe { context.place.binding(ssl, connection.first, policy.as_ref(), bind, Moment::Sealing) }
+    parts.context.facts.binding(ssl, parts.first, policy.as_ref(), bind)
 }
 
 /// Where a ticket that comes in must have been sealed for. `None` if that is not known, or not yet; counted.
-///
-/// # Safety
-/// As above.
-unsafe fn opening_place(
-    ssl: *mut SSL,
-    connection: &mut Connection,
-    context: &Context,
-) -> Option<(Binding, Option<PolicyDigest>)> {
+fn opening_binding<'h>(hello: Hello<'h>, parts: &Parts<'h>) -> Option<(Binding, Option<PolicyDigest>)> {
     let bind = shim().settings.bind;
     // After a HelloRetryRequest: what the first ClientHello led to.
-    connection.remember();
-    (connection.foretold, connection.asked, connection.crossing, connection.looked_up) = (None, None, None, None);
+    parts.connection.remember();
+    parts.connection.prediction(|prediction| *prediction = Prediction::None);
     let policy = match bind {
-        // SAFETY: the caller's promise.
-        Bind::Strict | Bind::Context => match unsafe { servername::foretell(ssl, connection, context) } {
-            Some(Foretold::Policy(policy)) => Some(policy),
-            Some(Foretold::Unknown) => {
+        Bind::Strict | Bind::Context => match servername::predict(hello, parts) {
+            Some(Predicted::Policy(policy)) => Some(policy),
+            Some(Predicted::Unknown) => {
                 add(Counter::RefusedPolicy);
                 return None;
             }
@@ -198,8 +170,7 @@ unsafe fn opening_place(
         },
         Bind::Sni | Bind::None => None,
     };
-    // SAFETY: the caller's promise; `first` lives as long as the SSL.
-    let binding = unsafe { context.place.binding(ssl, connection.first, policy.as_ref(), bind, Moment::Opening) };
+    let binding = parts.context.facts.binding(hello, parts.first, policy.as_ref(), bind);
     binding.map(|binding| (binding, policy)).or_else(|| refuse(Refusal::Binding))
 }
 
@@ -228,7 +199,7 @@ impl Job {
 
     /// libssl's one update. `out` has the [room](Job::room) and holds the input at its start, `len` bytes; gives how
     /// many bytes of output there are. `None` only for a call that libssl never makes: fatal to the handshake.
-    pub(crate) fn update(&mut self, out: &mut [u8], len: usize) -> Option<usize> {
+    pub(super) fn update(&mut self, out: &mut [u8], len: usize, call: &CipherCall<'_>) -> Option<usize> {
         match std::mem::replace(self, Self::Done) {
             Self::Seal(job) => {
                 let body = out.get_mut(..len.checked_add(HEADER_LEN)?)?;
@@ -245,7 +216,7 @@ impl Job {
                 let bytes = out.get_mut(..len)?;
                 let ssl = job.ssl;
                 let renew = job.renew;
-                let opened = guard(None, || job.open(bytes));
+                let opened = guard(None, || job.open(bytes, ssl.get(call)));
                 let written = match opened {
                     Some(_) => len - HEADER_LEN - TAG_LEN,
                     None => {
@@ -267,7 +238,7 @@ impl Job {
     }
 
     /// libssl's final: the tag when sealing, nothing when opening; `None` if this ticket is not to be used.
-    pub(crate) fn finish(&mut self) -> Option<Option<[u8; TAG_LEN]>> {
+    pub(super) fn finish(&mut self, call: &CipherCall<'_>) -> Option<Option<[u8; TAG_LEN]>> {
         match std::mem::replace(self, Self::Done) {
             Self::Sealed(tag) => {
                 guard((), || maybe_panic("seal-final"));
@@ -278,11 +249,9 @@ impl Job {
                 let opened = opened?;
                 guard(None, || {
                     maybe_panic("open-final");
-                    // SAFETY: libssl runs the cipher inside the call that ran the key callback, whose SSL this is.
-                    let connection = unsafe { connection::of(ssl) }?;
-                    connection.foretold = opened.policy;
-                    connection.asked = opened.policy;
-                    connection.opened = Some(opened);
+                    let connection = ssl.get(call).connection()?;
+                    connection.prediction(|prediction| prediction.ticket_opened(opened.policy));
+                    connection.opened.set(Some(opened));
                     Some(())
                 })?;
                 add_all(if renew { &[Counter::Opened, Counter::Renewed] } else { &[Counter::Opened] });
@@ -314,7 +283,7 @@ impl SealJob {
 
 impl OpenJob {
     /// `bytes` holds the sealed body and the tag; after success the session's DER at its start.
-    fn open(&self, bytes: &mut [u8]) -> Option<OpenedTicket> {
+    fn open(&self, bytes: &mut [u8], ssl: Ssl<'_>) -> Option<OpenedTicket> {
         maybe_panic("open-update");
         let Some((body, tag)) = bytes.split_last_chunk_mut::<TAG_LEN>() else { return refuse(Refusal::Malformed) };
         if let Err(why) = self.epoch.open(&self.salt, &self.binding, body, tag) {
@@ -328,11 +297,11 @@ impl OpenJob {
         body.copy_within(HEADER_LEN.., 0);
         let der = body.len() - HEADER_LEN;
         let Some(session) = Session::parse(body.get(..der)?) else { return refuse(Refusal::Malformed) };
-        if self.would_abort(&session) {
+        if would_abort(ssl, &session) {
             add(Counter::RefusedNoSidCtx);
             return None;
         }
-        if self.lacks_client(&session) {
+        if self.lacks_client(ssl, &session) {
             return refuse(Refusal::Binding);
         }
         let of = (!self.tls13).then(|| session::fingerprint(session.master_key));
@@ -341,65 +310,27 @@ impl OpenJob {
 
     /// Whether the connection demands a certificate of the client, and the session has none: made where none was asked
     /// for. The binding shows that for what is set in the context; this, for what is set on the connection itself.
-    fn lacks_client(&self, session: &Session<'_>) -> bool {
+    fn lacks_client(&self, ssl: Ssl<'_>, session: &Session<'_>) -> bool {
         const DEMANDS: c_int = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-        // SAFETY: libssl runs the cipher inside the call that ran the key callback, whose SSL this is.
-        let mode = unsafe { SSL_get_verify_mode(self.ssl) };
+        let mode = ssl.verify_mode();
         // With TLS 1.3 a server may put the question off until after the handshake.
         let later = self.tls13 && mode & ffi::SSL_VERIFY_POST_HANDSHAKE != 0;
         let known = || [session::tag::PEER, session::tag::PEER_RPK].into_iter().any(|tag| session.field(tag).is_some());
         mode & DEMANDS == DEMANDS && !later && !known()
     }
-
-    /// Whether libssl would end the handshake over this session: it has no session id context, and the connection
-    /// verifies its peer ("session id context uninitialized", ssl_get_prev_session). Without us the server never sees
-    /// such a session, because its key died with the process.
-    fn would_abort(&self, session: &Session<'_>) -> bool {
-        // SAFETY: libssl runs the cipher inside the call that ran the key callback, whose SSL this is.
-        let verifies = unsafe { SSL_get_verify_mode(self.ssl) } & SSL_VERIFY_PEER != 0;
-        verifies && session.octets(session::tag::SESSION_ID_CONTEXT).is_none_or(<[u8]>::is_empty)
-    }
 }
 
-/// When a session was made, in Unix seconds.
-///
-/// # Safety
-/// `session` is null or alive.
-unsafe fn session_time(session: *const SSL_SESSION) -> Option<u64> {
-    if session.is_null() {
-        return None;
-    }
-    // SAFETY: the caller's promise.
-    u64::try_from(unsafe { SSL_SESSION_get_time(session) }).ok()
-}
-
-/// Which session it is, by its master secret.
-///
-/// # Safety
-/// `session` is null or alive.
-unsafe fn fingerprint(session: *const SSL_SESSION) -> Option<[u8; 16]> {
-    // SSL_MAX_MASTER_KEY_LENGTH is 48; TLS 1.3 has up to 64.
-    let mut key = [0; 64];
-    if session.is_null() {
-        return None;
-    }
-    // SAFETY: the caller's promise, and room for as many bytes as is said.
-    let len = unsafe { SSL_SESSION_get_master_key(session, key.as_mut_ptr(), key.len()) };
-    let print = key.get(..len).map(session::fingerprint);
-    key.zeroize();
-    print
+/// Whether libssl would end the handshake over this session: it has no session id context, and the connection
+/// verifies its peer ("session id context uninitialized", ssl_get_prev_session). Without us the server never sees
+/// such a session, because its key died with the process.
+fn would_abort(ssl: Ssl<'_>, session: &Session<'_>) -> bool {
+    let verifies = ssl.verify_mode() & SSL_VERIFY_PEER != 0;
+    verifies && session.octets(session::tag::SESSION_ID_CONTEXT).is_none_or(<[u8]>::is_empty)
 }
 
 /// Says once if clients are promised tickets for longer than their keys will open them.
-///
-/// # Safety
-/// `session` is null or alive.
-unsafe fn check_lifetime(session: *const SSL_SESSION, accept: u64) {
-    if session.is_null() {
-        return;
-    }
-    // SAFETY: the caller's promise.
-    let timeout = unsafe { SSL_SESSION_get_timeout(session) };
+fn check_lifetime(session: SslSession<'_>, accept: u64) {
+    let timeout = session.timeout();
     if u64::try_from(timeout).is_ok_and(|timeout| timeout > accept) && log::SESSION_TIMEOUT.first() {
         log::warn(format_args!(
             "the server's session timeout ({timeout} s) is longer than its ticket keys are accepted ({accept} s): \

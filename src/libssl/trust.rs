@@ -40,8 +40,8 @@ impl Part for Trust {
     const ALL_END: bool = false;
 
     fn class() -> &'static Class<Self> {
-        static STORES: Class<Trust> = Class::new();
-        &STORES
+        static CLASS: Class<Trust> = Class::new();
+        &CLASS
     }
 }
 
