@@ -32,12 +32,12 @@ unsafe impl GlobalAlloc for Failing {
         if fails() {
             return std::ptr::null_mut();
         }
-        // SAFETY: the caller's promise, the same as the system's.
+        // SAFETY: the caller's promise, which is the same for every GlobalAlloc.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise; all that `alloc` gave is the system's.
+        // SAFETY: the caller's promise (GlobalAlloc::dealloc); all that `alloc` gave is the system's.
         unsafe { System.dealloc(place, layout) }
     }
 
@@ -45,7 +45,7 @@ unsafe impl GlobalAlloc for Failing {
         if fails() {
             return std::ptr::null_mut();
         }
-        // SAFETY: as above.
+        // SAFETY: the caller's promise (GlobalAlloc::realloc); all that `alloc` gave is the system's.
         unsafe { System.realloc(place, layout, size) }
     }
 }

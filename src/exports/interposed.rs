@@ -11,7 +11,7 @@ use std::{ptr, slice};
 
 use openssl_sys::{SSL, SSL_CTX, SSL_METHOD};
 
-use super::{context_of, is_null, pass, version_libssl};
+use super::{call, context_of, is_null, pass, version_libssl};
 use crate::libssl::context::{self, Door};
 use crate::libssl::ffi::{self, AnyFn};
 use crate::libssl::guard::{Api, guard};
@@ -32,8 +32,7 @@ pub unsafe extern "C-unwind" fn SSL_CTX_new(method: *const SSL_METHOD) -> *mut S
     }) else {
         return ptr::null_mut();
     };
-    // SAFETY: the caller's promise, the same as the real function's.
-    let ctx = unsafe { real(method) };
+    let ctx = call!(real(method));
     // Whatever goes wrong with that, the program gets its context.
     if watched {
         // SAFETY: null, or a context that libssl has just made and that the program gets when this returns.
@@ -57,8 +56,7 @@ pub unsafe extern "C" fn SSL_CTX_callback_ctrl(ctx: *mut SSL_CTX, cmd: c_int, fp
         // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_callback_ctrl(3)).
         let Some(context) = (unsafe { context_of(ctx, "SSL_CTX_callback_ctrl") }) else { return 0 };
         let Some(real) = real::SSL_CTX_CALLBACK_CTRL.get() else { return 0 };
-        // SAFETY: the caller's promise, the same as the real function's.
-        let real = |fp| unsafe { real(ctx, cmd, fp) };
+        let real = |fp| call!(real(ctx, cmd, fp));
         match cmd {
             ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB => {
                 context::callback_door(context, Door::LegacyCallback, fp.is_some(), 1, || real(fp))
@@ -96,8 +94,7 @@ pub unsafe extern "C-unwind" fn SSL_CTX_ctrl(ctx: *mut SSL_CTX, cmd: c_int, larg
         Some((real::SSL_CTX_CTRL.get()?, context))
     });
     let Some((real, context)) = real else { return 0 };
-    // SAFETY: the caller's promise, the same as the real function's.
-    let real = || unsafe { real(ctx, cmd, larg, parg) };
+    let real = || call!(real(ctx, cmd, larg, parg));
     match cmd {
         // Without a buffer it only asks how long the keys are. (No code of the application's is called for these.)
         ffi::SSL_CTRL_GET_TLSEXT_TICKET_KEYS | ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS if !parg.is_null() => {
@@ -135,8 +132,7 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
             return Api::Failed.into();
         }
         let Some(real) = real::SET_SESSION_ID_CONTEXT.get() else { return Api::Failed.into() };
-        // SAFETY: the caller's promise, the same as the real function's.
-        let result = unsafe { real(ctx, sid_ctx, sid_ctx_len) };
+        let result = call!(real(ctx, sid_ctx, sid_ctx_len));
         if result == 1 {
             let bytes = match sid_ctx_len {
                 0 => &[],
@@ -165,8 +161,7 @@ pub unsafe extern "C" fn SSL_CTX_set_alpn_select_cb(ctx: *mut SSL_CTX, callback:
         if callback.is_some() {
             role::shows(context);
         }
-        // SAFETY: the caller's promise, the same as the real function's.
-        unsafe { real(ctx, callback, arg) };
+        call!(real(ctx, callback, arg));
     });
 }
 
@@ -188,8 +183,8 @@ pub unsafe extern "C-unwind" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX
         Some(real)
     });
     let Some(real) = real else { return ptr::null_mut() };
-    // SAFETY: the caller's promise, the same as the real function's. It may be the end of a context.
-    unsafe { real(ssl, ctx) }
+    // It may be the end of a context.
+    call!(real(ssl, ctx))
 }
 
 version_libssl!("SSL_CTX_set_verify");
@@ -205,8 +200,7 @@ pub unsafe extern "C" fn SSL_CTX_set_verify(ctx: *mut SSL_CTX, mode: c_int, call
         let Some(context) = (unsafe { context_of(ctx, "SSL_CTX_set_verify") }) else { return };
         let Some(real) = real::SSL_CTX_SET_VERIFY.get() else { return };
         context::set_verify_mode(context, mode);
-        // SAFETY: the caller's promise, the same as the real function's.
-        unsafe { real(ctx, mode, callback) };
+        call!(real(ctx, mode, callback));
     });
 }
 
@@ -227,7 +221,6 @@ pub unsafe extern "C" fn SSL_set_verify(ssl: *mut SSL, mode: c_int, callback: An
         if let Some(ctx) = unsafe { Ssl::new(ssl) }.ctx() {
             context::set_verify_mode(ctx, mode);
         }
-        // SAFETY: the caller's promise, the same as the real function's.
-        unsafe { real(ssl, mode, callback) };
+        call!(real(ssl, mode, callback));
     });
 }

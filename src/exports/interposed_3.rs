@@ -5,7 +5,7 @@ use std::ptr;
 
 use openssl_sys::{OSSL_LIB_CTX, SSL_CTX, SSL_METHOD};
 
-use super::{context_of, pass, version_libssl};
+use super::{call, context_of, pass, version_libssl};
 use crate::libssl::context::{self, Door};
 use crate::libssl::guard::{Api, guard};
 use crate::libssl::handle::Ctx;
@@ -29,8 +29,7 @@ pub unsafe extern "C-unwind" fn SSL_CTX_new_ex(
     }) else {
         return ptr::null_mut();
     };
-    // SAFETY: the caller's promise, the same as the real function's.
-    let ctx = unsafe { real(libctx, propq, method) };
+    let ctx = call!(real(libctx, propq, method));
     if watched {
         // SAFETY: null, or a context that libssl has just made and that the program gets when this returns.
         let new = unsafe { Ctx::new(ctx) };
@@ -52,8 +51,7 @@ pub unsafe extern "C" fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut SSL_CTX,
         // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
         let Some(context) = (unsafe { context_of(ctx, FUNCTION) }) else { return Api::Failed.into() };
         let Some(real) = mechanism::SET_TICKET_KEY_EVP_CB.get() else { return Api::Failed.into() };
-        // SAFETY: the caller's promise, the same as the real function's.
-        let real = || unsafe { real(ctx, fp) };
+        let real = || call!(real(ctx, fp));
         context::callback_door(context, Door::EvpCallback, fp.is_some(), Api::Done.into(), real)
     })
 }

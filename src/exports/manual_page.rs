@@ -9,7 +9,7 @@ use std::ffi::{c_int, c_void};
 use openssl_sys::{SSL_CTX, SSL_SESSION};
 
 use super::types::{SSL_CTX_decrypt_session_ticket_fn, SSL_CTX_generate_session_ticket_fn};
-use super::{context_of, is_null, pass, version_libssl_tickets};
+use super::{call, context_of, is_null, pass, version_libssl_tickets};
 use crate::libssl::errors::raise;
 use crate::libssl::guard::{Api, guard};
 use crate::libssl::mechanism::Reason;
@@ -44,8 +44,7 @@ pub unsafe extern "C" fn SSL_CTX_set_session_ticket_cb(
         if gen_cb.is_some() || dec_cb.is_some() {
             role::shows(context);
         }
-        // SAFETY: the caller's promise, the same as the real function's.
-        unsafe { real(ctx, gen_cb, dec_cb, arg) }
+        call!(real(ctx, gen_cb, dec_cb, arg))
     })
 }
 
@@ -83,8 +82,7 @@ pub unsafe extern "C" fn SSL_SESSION_set1_ticket_appdata(
             return Api::Failed.into();
         }
         let Some(real) = real::SET1_TICKET_APPDATA.get() else { return Api::Failed.into() };
-        // SAFETY: the caller's promise, the same as the real function's.
-        unsafe { real(ss, data, len) }
+        call!(real(ss, data, len))
     })
 }
 
@@ -109,7 +107,6 @@ pub unsafe extern "C" fn SSL_SESSION_get0_ticket_appdata(
             return Api::Failed.into();
         }
         let Some(real) = real::GET0_TICKET_APPDATA.get() else { return Api::Failed.into() };
-        // SAFETY: the caller's promise, the same as the real function's.
-        unsafe { real(ss, data, len) }
+        call!(real(ss, data, len))
     })
 }

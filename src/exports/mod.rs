@@ -41,13 +41,22 @@ use crate::libssl::errors::raise;
 use crate::libssl::handle::Ctx;
 use crate::libssl::mechanism::Reason;
 
+/// Calls the real function that one of ours stands in front of.
+macro_rules! call {
+    ($real:ident($($argument:expr),*)) => {
+        // SAFETY: the type is that of the function's header (`real!`), and what its manual page asks for is what our own
+        // function asks its caller for, and these are that caller's arguments: good for as long as the caller's call.
+        unsafe { $real($($argument),*) }
+    };
+}
+use call;
+
 /// What an interposed function does first: if the caller uses another libssl than the one that this library works for, all
 /// that there is to do is to call that one's.
 macro_rules! pass {
     ($real:expr, $($argument:ident),*) => {
         if let Some(real) = $real.of_another() {
-            // SAFETY: the caller's promise, the same as that function's.
-            return unsafe { real($($argument),*) };
+            return $crate::exports::call!(real($($argument),*));
         }
     };
 }

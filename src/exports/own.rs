@@ -63,7 +63,7 @@ pub unsafe extern "C" fn ticketshim_get_stats(stats: *mut ticketshim_stats, size
         // SAFETY: the caller's promise: `size` writable bytes.
         unsafe { ptr::write_bytes(stats.cast::<c_void>().cast::<u8>(), 0, size) };
         let count = known.len().min(size / size_of::<u64>());
-        // SAFETY: as above, and no more than `size` bytes; the structure is a row of u64.
+        // SAFETY: no more than the `size` writable bytes that the caller promises; the structure is a row of u64.
         unsafe { ptr::copy_nonoverlapping(known.as_ptr(), stats.cast::<u64>(), count) };
         Api::Done
     })

@@ -12,9 +12,9 @@ use ticketshim_core::format::FullHandshake;
 use ticketshim_keys::settings::Mode;
 
 use super::ex_data::Part;
-use super::handle::{self, Ctx, Ssl};
+use super::handle::{Ctx, Ssl};
 use super::prediction::Prediction;
-use super::{context, crossings};
+use super::{context, crossings, ffi};
 use crate::shim::shim;
 
 /// Our part of an `SSL`. Lives in its ex_data and dies with it.
@@ -75,10 +75,15 @@ pub(crate) fn watch(method: *const SSL_METHOD) -> bool {
     if shim().settings.mode == Mode::Off {
         return true;
     }
-    if !context::is_watched() && handle::is_clients(method) {
+    if !context::is_watched() && is_clients(method) {
         return false;
     }
     context::watch();
     Connection::class().reserve();
     true
+}
+
+/// Whether it is a method that only clients have.
+fn is_clients(method: *const SSL_METHOD) -> bool {
+    method == ffi::TLS_client_method() || method == ffi::DTLS_client_method()
 }

@@ -37,11 +37,9 @@ impl Write for Line {
 
 /// Runs `body` and takes back whatever it left on the error queue.
 pub(crate) fn quietly<T>(body: impl FnOnce() -> T) -> T {
-    // SAFETY: always allowed; the mark is taken back below, and no panic passes by it unseen: at worst one mark stays,
-    // which libcrypto clears with the queue.
-    unsafe { ffi::ERR_set_mark() };
+    // No panic passes by the mark unseen: at worst one stays, which libcrypto clears with the queue.
+    ffi::ERR_set_mark();
     let result = body();
-    // SAFETY: as above.
-    unsafe { ffi::ERR_pop_to_mark() };
+    ffi::ERR_pop_to_mark();
     result
 }

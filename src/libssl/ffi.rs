@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_int, c_long, c_uchar, c_uint, c_void};
 
 use openssl_sys::{
-    ASN1_OBJECT, CRYPTO_EX_DATA, EVP_MD, OPENSSL_STACK, SSL, X509, X509_ALGOR, X509_CRL, X509_NAME, X509_OBJECT,
-    X509_STORE, X509_VERIFY_PARAM, stack_st_X509_NAME,
+    ASN1_OBJECT, CRYPTO_EX_DATA, EVP_MD, OPENSSL_STACK, SSL, SSL_METHOD, X509, X509_ALGOR, X509_CRL, X509_NAME,
+    X509_OBJECT, X509_STORE, X509_VERIFY_PARAM, stack_st_X509_NAME,
 };
 
 /// The function pointer of `SSL_CTX_callback_ctrl` (<openssl/ssl.h>): its real type depends on the command.
@@ -64,8 +64,12 @@ pub(crate) const OSSL_QUIC1_VERSION: c_int = 1;
 pub(crate) const TLSEXT_TYPE_SERVER_NAME: u32 = 0;
 
 unsafe extern "C" {
-    pub(crate) fn ERR_set_mark() -> c_int;
-    pub(crate) fn ERR_pop_to_mark() -> c_int;
+    // `safe`: nothing has to be true for these, in any thread, at any time; what they give is libcrypto's or libssl's own.
+    pub(crate) safe fn ERR_set_mark() -> c_int;
+    pub(crate) safe fn ERR_pop_to_mark() -> c_int;
+    pub(crate) safe fn EVP_sha1() -> *const EVP_MD;
+    pub(crate) safe fn TLS_client_method() -> *const SSL_METHOD;
+    pub(crate) safe fn DTLS_client_method() -> *const SSL_METHOD;
 
     // The pointer types of openssl-sys's own declaration depend on the OpenSSL it finds.
     pub(crate) fn CRYPTO_get_ex_new_index(

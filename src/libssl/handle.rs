@@ -18,12 +18,11 @@ use std::ptr;
 use std::slice;
 
 use openssl_sys::{
-    DTLS_client_method, OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_cert_store,
-    SSL_CTX_get_ex_data, SSL_CTX_get0_certificate, SSL_CTX_set_ex_data, SSL_METHOD, SSL_SESSION,
-    SSL_SESSION_get_master_key, SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_client_hello_get0_ext, SSL_ctrl,
-    SSL_get_SSL_CTX, SSL_get_ex_data, SSL_get_servername, SSL_get_session, SSL_get_verify_mode, SSL_get0_param,
-    SSL_session_reused, SSL_version, TLS_client_method, TLSEXT_NAMETYPE_host_name, X509, X509_NAME, X509_STORE,
-    X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_flags, stack_st_X509_NAME,
+    OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_cert_store, SSL_CTX_get_ex_data,
+    SSL_CTX_get0_certificate, SSL_CTX_set_ex_data, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time,
+    SSL_SESSION_get_timeout, SSL_client_hello_get0_ext, SSL_ctrl, SSL_get_SSL_CTX, SSL_get_ex_data, SSL_get_servername,
+    SSL_get_session, SSL_get_verify_mode, SSL_get0_param, SSL_session_reused, SSL_version, TLSEXT_NAMETYPE_host_name,
+    X509, X509_NAME, X509_STORE, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_flags, stack_st_X509_NAME,
 };
 use zeroize::Zeroize;
 
@@ -116,10 +115,9 @@ impl<'h> Ssl<'h> {
         (!session.is_null()).then_some(SslSession(session, PhantomData))
     }
 
-    /// The flags of its X509_VERIFY_PARAM (SSL_get0_param(3)).
-    pub(super) fn verify_flags(self) -> c_ulong {
-        // SAFETY: every SSL has parameters, from SSL_new to SSL_free (SSL_get0_param(3)).
-        unsafe { X509_VERIFY_PARAM_get_flags(self.param()) }
+    /// How it verifies its peer (SSL_get0_param(3)): every SSL has that, from SSL_new to SSL_free.
+    pub(super) fn param(self) -> Param<'h> {
+        Param(self.param_ptr(), PhantomData)
     }
 
     /// The DER of every name that SSL_get_client_CA_list(3) gives. `None` if memory has run out.
@@ -164,7 +162,7 @@ asks! { Ssl:
     fn session_ptr = SSL_get_session => *mut SSL_SESSION;
     fn client_ca_list = ffi::SSL_get_client_CA_list => *mut stack_st_X509_NAME;
     fn ca_list = ffi::SSL_get0_CA_list => *const stack_st_X509_NAME;
-    fn param = SSL_get0_param => *mut X509_VERIFY_PARAM;
+    fn param_ptr = SSL_get0_param => *mut X509_VERIFY_PARAM;
 }
 
 impl Part for Connection {
@@ -412,6 +410,17 @@ impl Writable for Ctx<'_> {
     }
 }
 
+/// The parameters of a verification, of an SSL or a store, which has them as long as it lives.
+#[derive(Clone, Copy)]
+pub(super) struct Param<'h>(*mut X509_VERIFY_PARAM, PhantomData<&'h X509_VERIFY_PARAM>);
+
+asks! { Param:
+    /// X509_VERIFY_PARAM_get_flags(3).
+    pub(super) fn flags = X509_VERIFY_PARAM_get_flags => c_ulong;
+    /// X509_VERIFY_PARAM_get_depth(3).
+    pub(super) fn depth = ffi::X509_VERIFY_PARAM_get_depth => c_int;
+}
+
 /// The DER of every name in a list of them. `None` if memory has run out.
 ///
 /// # Safety
@@ -438,13 +447,4 @@ unsafe fn names<'a>(list: *const stack_st_X509_NAME) -> Option<Vec<&'a [u8]>> {
         names.push(unsafe { slice::from_raw_parts(der, len) });
     }
     Some(names)
-}
-
-/// Whether it is a method that only clients have.
-pub(super) fn is_clients(method: *const SSL_METHOD) -> bool {
-    // SAFETY: always allowed: the address of a constant of libssl's (SSL_CTX_new(3)).
-    let tls = unsafe { TLS_client_method() };
-    // SAFETY: always allowed: the address of a constant of libssl's (SSL_CTX_new(3)).
-    let dtls = unsafe { DTLS_client_method() };
-    method == tls || method == dtls
 }

@@ -57,15 +57,15 @@ unsafe extern "C" fn key_callback(
     hctx: *mut HMAC_CTX,
     enc: c_int,
 ) -> c_int {
-    // SAFETY: libssl's promise: the contexts that it has made for this ticket.
+    // SAFETY: the MAC context that libssl has made for this ticket, alive for this call (SSL_CTX_set_tlsext_ticket_key_cb(3)).
     let set_mac = |key: &[u8; 32]| unsafe { set_mac(hctx, key) };
-    // SAFETY: as above.
+    // SAFETY: the cipher context that libssl has made for this ticket, alive for this call (SSL_CTX_set_tlsext_ticket_key_cb(3)).
     let set_job = |job| unsafe { mechanism::set_job(ctx, job, enc) };
     if enc == 1 {
-        // SAFETY: libssl's promise: all arguments as the manual page says.
+        // SAFETY: libssl's own arguments, as SSL_CTX_set_tlsext_ticket_key_cb(3) says for enc = 1.
         unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job) }.into()
     } else {
-        // SAFETY: as above.
+        // SAFETY: libssl's own arguments, as SSL_CTX_set_tlsext_ticket_key_cb(3) says for enc = 0.
         unsafe { callback::open(ssl, key_name, iv, set_mac, set_job) }.into()
     }
 }

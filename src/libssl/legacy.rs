@@ -6,10 +6,7 @@
 use std::ffi::{CStr, c_int, c_uchar, c_ulong, c_void};
 use std::ptr;
 
-use openssl_sys::{
-    ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new, EVP_CipherInit_ex, EVP_MD,
-    EVP_sha256,
-};
+use openssl_sys::{ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CipherInit_ex, EVP_MD};
 use ticketshim_core::format::{HEADER_LEN, SALT_LEN, TAG_LEN};
 
 use super::callback::{self, Made};
@@ -56,8 +53,7 @@ pub(super) fn breaks_without_ticket() -> bool {
 
 /// The digest of the HMAC.
 pub(super) fn sha256() -> *const EVP_MD {
-    // SAFETY: always allowed.
-    unsafe { EVP_sha256() }
+    EVP_sha256()
 }
 
 /// Initialises libssl's cipher context with our cipher and a job, which the context then owns.
@@ -84,22 +80,21 @@ fn cipher() -> *const EVP_CIPHER {
 
 /// EVP_CIPHER_meth_new(3): block size 16 makes libcrypto ask for no check of overlaps, and IV length 16 is the salt.
 fn make() -> *mut EVP_CIPHER {
-    // SAFETY: always allowed. Lives as long as the process: contexts may be freed after any destructor of ours.
-    let made = unsafe { EVP_CIPHER_meth_new(NID_UNDEF, TAG_LEN as c_int, 32) };
+    // Lives as long as the process: contexts may be freed after any destructor of ours.
+    let made = EVP_CIPHER_meth_new(NID_UNDEF, TAG_LEN as c_int, 32);
     if made.is_null() {
         return ptr::null_mut();
     }
-    // SAFETY: a new method.
+    // SAFETY: a new method of ours (EVP_CIPHER_meth_new(3)).
     let flags = unsafe { EVP_CIPHER_meth_set_flags(made, EVP_CIPH_FLAG_CUSTOM_CIPHER) };
-    // SAFETY: as above.
+    // SAFETY: a new method of ours (EVP_CIPHER_meth_new(3)).
     let iv_length = unsafe { EVP_CIPHER_meth_set_iv_length(made, SALT_LEN as c_int) };
-    // SAFETY: as above, and a function of the right type.
+    // SAFETY: a new method of ours, and a function of the type that EVP_CIPHER_meth_set_do_cipher(3) asks for.
     let cipher = unsafe { EVP_CIPHER_meth_set_do_cipher(made, Some(do_cipher)) };
-    // SAFETY: as above.
+    // SAFETY: a new method of ours, and a function of the type that EVP_CIPHER_meth_set_cleanup(3) asks for.
     let cleanup = unsafe { EVP_CIPHER_meth_set_cleanup(made, Some(clean_up)) };
     let complete = [flags, iv_length, cipher, cleanup] == [1; 4];
-    // SAFETY: always allowed.
-    let probe = unsafe { EVP_CIPHER_CTX_new() };
+    let probe = EVP_CIPHER_CTX_new();
     // SAFETY: a new context (checked) and the method; no key and no IV, as in set_job.
     let usable = !probe.is_null()
         && unsafe { EVP_CipherInit_ex(probe, made, ptr::null_mut(), ptr::null(), ptr::null(), 1) } == 1
@@ -133,19 +128,21 @@ unsafe extern "C" fn do_cipher(
     inl: usize,
 ) -> c_int {
     guard(Written(None), || {
-        // SAFETY: libcrypto's promise: the context that it runs.
+        // SAFETY: the context that libcrypto runs, alive for this call (EVP_CIPHER_meth_set_do_cipher(3)).
         let job = unsafe { EVP_CIPHER_CTX_get_app_data(ctx) }.cast::<Job>();
-        // SAFETY: as above.
+        // SAFETY: the context that libcrypto runs, alive for this call (EVP_CIPHER_meth_set_do_cipher(3)).
         let sealing = unsafe { EVP_CIPHER_CTX_encrypting(ctx) } == 1;
         // libssl's buffer is as long as the input, and longer by EVP_MAX_BLOCK_LENGTH, 32, when it seals.
         let room = if sealing { inl + HEADER_LEN } else { inl };
         // SAFETY: null or what set_job gave this context; used by one thread at a time.
         let Some(job) = (unsafe { job.as_mut() }) else { return Written(None) };
         if input.is_null() {
-            // SAFETY: libssl's promise: what the update has left of the 32 bytes.
+            // SAFETY: what the update has left of libssl's 32 bytes (construct_stateless_ticket in ssl/statem/statem_srvr.c).
+            // libssl runs what its callback has set up.
             Written(unsafe { callback::finish(job, out, if sealing { TAG_LEN } else { 0 }) })
         } else {
-            // SAFETY: libcrypto's promise: `inl` bytes to read; libssl's, as above.
+            // SAFETY: libcrypto gives `inl` bytes to read (EVP_CIPHER_meth_set_do_cipher(3)); libssl as many to write, and 32 more
+            // when it seals (construct_stateless_ticket in ssl/statem/statem_srvr.c). It runs what its callback has set up.
             Written(unsafe { callback::update(job, out, room, input, inl) })
         }
     })
@@ -155,10 +152,11 @@ unsafe extern "C" fn do_cipher(
 /// EVP_CIPHER_meth_set_cleanup(3): the context ends, and with it the job.
 unsafe extern "C" fn clean_up(ctx: *mut EVP_CIPHER_CTX) -> c_int {
     guard((), || {
-        // SAFETY: libcrypto's promise: the context that it ends.
+        // SAFETY: the context that libcrypto ends, alive for this call (EVP_CIPHER_meth_set_cleanup(3)).
         let job = unsafe { EVP_CIPHER_CTX_get_app_data(ctx) }.cast::<Job>();
         if !job.is_null() {
-            // SAFETY: as above; put there by set_job, and not looked at again, also if this were called twice.
+            // SAFETY: the context that libcrypto ends (EVP_CIPHER_meth_set_cleanup(3)). What set_job put there is not looked at
+            // again, also if this were called twice.
             unsafe { EVP_CIPHER_CTX_set_app_data(ctx, ptr::null_mut()) };
             // SAFETY: made by into_raw in set_job.
             unsafe { Box::from_raw(job) }.end();
@@ -174,7 +172,10 @@ const EVP_CIPH_FLAG_CUSTOM_CIPHER: c_ulong = 0x10_0000;
 // <openssl/evp.h>, <openssl/err.h> of 1.1.1.
 unsafe extern "C" {
     fn ERR_add_error_data(num: c_int, ...);
-    fn EVP_CIPHER_meth_new(cipher_type: c_int, block_size: c_int, key_len: c_int) -> *mut EVP_CIPHER;
+    // `safe`: nothing has to be true for these, in any thread, at any time.
+    safe fn EVP_sha256() -> *const EVP_MD;
+    safe fn EVP_CIPHER_CTX_new() -> *mut EVP_CIPHER_CTX;
+    safe fn EVP_CIPHER_meth_new(cipher_type: c_int, block_size: c_int, key_len: c_int) -> *mut EVP_CIPHER;
     fn EVP_CIPHER_meth_free(cipher: *mut EVP_CIPHER);
     fn EVP_CIPHER_meth_set_flags(cipher: *mut EVP_CIPHER, flags: c_ulong) -> c_int;
     fn EVP_CIPHER_meth_set_iv_length(cipher: *mut EVP_CIPHER, iv_len: c_int) -> c_int;

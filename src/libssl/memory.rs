@@ -82,7 +82,7 @@ impl<T> Drop for Archive<T> {
 
 // SAFETY: an Archive hands out shared references only, and owns its entries: as a Vec<T> behind a shared reference.
 unsafe impl<T: Send + Sync> Sync for Archive<T> {}
-// SAFETY: as above.
+// SAFETY: an Archive owns its entries, as a Vec<T>: it may be dropped in another thread if they may.
 unsafe impl<T: Send> Send for Archive<T> {}
 
 /// Most states of one context whose hashes are kept. One is usual; a program that changes a context under way has two.

@@ -36,7 +36,7 @@ pub(super) fn of(ssl: Ssl<'_>) -> Option<PolicyDigest> {
     client_auth::note_request();
     let depth = ssl.verify_depth();
     let store = trust::of(ssl)?;
-    let flags = (ssl.verify_flags() | store.flags) as u32 & !INDECISIVE_FLAGS;
+    let flags = (ssl.param().flags() | store.flags) as u32 & !INDECISIVE_FLAGS;
     let security_level = ssl.security_level();
     let (trust, store_depth) = (store.trust, store.depth);
     let (client_ca_names, ca_names) = (ssl.client_ca_names()?, ssl.ca_names()?);

@@ -5,13 +5,14 @@
 //! what the application does to its own (null provider, FIPS) does not touch it. The cipher is fetched once. It is no
 //! general cipher: it does what the `Job` says that it is initialised with, and nothing without one.
 
-use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uchar, c_ulong, c_void};
+use std::mem::MaybeUninit;
 use std::ptr;
 
 use openssl_sys::{
-    ERR_new, ERR_set_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_fetch, EVP_MAC_CTX, EVP_MAC_CTX_set_params, EVP_MD,
-    EVP_MD_fetch, EVP_MD_free, OSSL_LIB_CTX, OSSL_LIB_CTX_free, OSSL_LIB_CTX_new, OSSL_PARAM, OSSL_PROVIDER,
-    OSSL_PROVIDER_load, OSSL_PROVIDER_unload, OpenSSL_version_num, SSL, SSL_CTX, SSL_METHOD,
+    ERR_set_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_fetch, EVP_MAC_CTX, EVP_MAC_CTX_set_params, EVP_MD,
+    EVP_MD_fetch, EVP_MD_free, OSSL_LIB_CTX, OSSL_LIB_CTX_free, OSSL_PARAM, OSSL_PROVIDER, OSSL_PROVIDER_load,
+    OSSL_PROVIDER_unload, SSL, SSL_CTX, SSL_METHOD,
 };
 use ticketshim_core::format::{SALT_LEN, TAG_LEN};
 
@@ -65,8 +66,7 @@ const FATAL: c_int = (0x1 << 18) | COMMON;
 
 /// Raises an entry on the error queue.
 pub(crate) fn raise(reason: Reason, text: &CStr) {
-    // SAFETY: always allowed.
-    unsafe { ERR_new() };
+    ERR_new();
     // SAFETY: a constant format that takes one C string, which is one.
     unsafe { ERR_set_error(ERR_LIB_SSL, reason as c_int, chars(c"%s"), text.as_ptr()) };
 }
@@ -98,17 +98,15 @@ pub(super) fn detach(ctx: Ctx<'_>, door: Door) {
 /// Whether "no ticket" breaks TLS 1.3: up to 3.0.5 (CHANGES of 3.0.6). It is the libssl that runs that counts, not the
 /// one that we were built with.
 pub(super) fn breaks_without_ticket() -> bool {
-    // SAFETY: always allowed.
-    unsafe { OpenSSL_version_num() < 0x3000_0060 }
+    OpenSSL_version_num() < 0x3000_0060
 }
 
 /// Whether what is made now by default is of the process's own library context, and that is not to be FIPS.
 fn is_plain_default() -> bool {
-    // SAFETY: null only asks.
+    // SAFETY: null only asks (OSSL_LIB_CTX_set0_default(3)).
     let threads = unsafe { OSSL_LIB_CTX_set0_default(ptr::null_mut()) };
-    // SAFETY: always allowed.
-    let processes = unsafe { OSSL_LIB_CTX_get0_global_default() };
-    // SAFETY: a library context that lives as long as the process.
+    let processes = OSSL_LIB_CTX_get0_global_default();
+    // SAFETY: the global default library context, which lives as long as the process (OSSL_LIB_CTX_get0_global_default(3)).
     threads == processes && unsafe { EVP_default_properties_is_fips_enabled(processes) } == 0
 }
 
@@ -117,25 +115,24 @@ fn is_plain_default() -> bool {
 pub(super) fn sha256() -> *const EVP_MD {
     static SHA256: Made<EVP_MD> = Made::new();
     SHA256.get(|| {
-        // SAFETY: always allowed.
-        let global = unsafe { OSSL_LIB_CTX_get0_global_default() };
-        // SAFETY: a library context that lives as long as the process; any properties will do.
+        let global = OSSL_LIB_CTX_get0_global_default();
+        // SAFETY: the global default library context, which lives as long as the process, and constants (EVP_MD_fetch(3)).
         let digest = unsafe { EVP_MD_fetch(global, chars(c"SHA256"), ptr::null()) };
         if digest.is_null() || comes_from_default_provider(digest) {
             return digest;
         }
-        // SAFETY: fetched above, and used by nobody.
+        // SAFETY: fetched above, and used by nobody: the reference is ours to give back (EVP_MD_free(3)).
         unsafe { EVP_MD_free(digest) };
         ptr::null_mut()
     })
 }
 
 fn comes_from_default_provider(digest: *const EVP_MD) -> bool {
-    // SAFETY: a digest that was fetched, so it has a provider.
+    // SAFETY: a live digest, by the only caller; it was fetched, so it has a provider (EVP_MD_get0_provider(3)).
     let provider = unsafe { EVP_MD_get0_provider(digest) };
-    // SAFETY: the provider of a digest that lives.
+    // SAFETY: the provider of a digest that lives, which keeps it alive (EVP_MD_get0_provider(3)).
     let name = unsafe { OSSL_PROVIDER_get0_name(provider) };
-    // SAFETY: null was excluded, so it is a C string of the provider's.
+    // SAFETY: null was excluded, so it is a C string of the provider's (OSSL_PROVIDER_get0_name(3)).
     !name.is_null() && unsafe { CStr::from_ptr(name) } == c"default"
 }
 
@@ -155,15 +152,15 @@ unsafe extern "C" fn key_callback(
     hctx: *mut EVP_MAC_CTX,
     enc: c_int,
 ) -> c_int {
-    // SAFETY: libssl's promise: the contexts that it has made for this ticket.
+    // SAFETY: the MAC context that libssl has made for this ticket, alive for this call (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
     let set_mac = |key: &[u8; 32]| unsafe { set_mac(hctx, key) };
-    // SAFETY: as above.
+    // SAFETY: the cipher context that libssl has made for this ticket, alive for this call (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
     let set_job = |job| unsafe { set_job(ctx, job, enc) };
     if enc == 1 {
-        // SAFETY: libssl's promise: all arguments as the manual page says.
+        // SAFETY: libssl's own arguments, as SSL_CTX_set_tlsext_ticket_key_evp_cb(3) says for enc = 1.
         unsafe { callback::seal(ssl, key_name, iv, set_mac, set_job) }.into()
     } else {
-        // SAFETY: as above.
+        // SAFETY: libssl's own arguments, as SSL_CTX_set_tlsext_ticket_key_evp_cb(3) says for enc = 0.
         unsafe { callback::open(ssl, key_name, iv, set_mac, set_job) }.into()
     }
 }
@@ -201,27 +198,27 @@ fn cipher() -> *const EVP_CIPHER {
 
 /// Our cipher, from a provider that is added to a library context of our own.
 fn fetch() -> *mut EVP_CIPHER {
-    // SAFETY: always allowed. Lives as long as the process: contexts may be freed after any destructor of ours.
-    let own: *mut OSSL_LIB_CTX = unsafe { OSSL_LIB_CTX_new() };
+    // Lives as long as the process: contexts may be freed after any destructor of ours.
+    let own: *mut OSSL_LIB_CTX = OSSL_LIB_CTX_new();
     if own.is_null() {
         return ptr::null_mut();
     }
-    // SAFETY: a new library context, a constant name, and an init function of the right type.
+    // SAFETY: a new library context, a constant name, and a function of the type that OSSL_PROVIDER_add_builtin(3) asks for.
     let known = unsafe { OSSL_PROVIDER_add_builtin(own, chars(PROVIDER), Some(init_provider)) } == 1;
-    // SAFETY: as above.
+    // SAFETY: a new library context of ours, and a constant name (OSSL_PROVIDER_load(3)).
     let provider = if known { unsafe { OSSL_PROVIDER_load(own, chars(PROVIDER)) } } else { ptr::null_mut() };
     if !provider.is_null() {
         let name = if maybe_fail("provider") { c"not-there" } else { CIPHER_NAME };
-        // SAFETY: as above.
+        // SAFETY: a new library context of ours, and constants (EVP_CIPHER_fetch(3)).
         let cipher = unsafe { EVP_CIPHER_fetch(own, chars(name), ptr::null()) };
         if !cipher.is_null() {
             return cipher;
         }
         // Each new context tries again, so what is of no use must not stay.
-        // SAFETY: loaded above.
+        // SAFETY: loaded above, and nothing was fetched from it (OSSL_PROVIDER_unload(3)).
         unsafe { OSSL_PROVIDER_unload(provider) };
     }
-    // SAFETY: made above, and nothing of it is left.
+    // SAFETY: made above, and nothing of it is left (OSSL_LIB_CTX_free(3)).
     unsafe { OSSL_LIB_CTX_free(own) };
     ptr::null_mut()
 }
@@ -285,10 +282,8 @@ macro_rules! entry {
     };
 }
 
-static PROVIDER_FUNCTIONS: [Dispatch; 2] = [
-    entry!(PROVIDER_QUERY_OPERATION, query as unsafe extern "C" fn(*mut c_void, c_int, *mut c_int) -> *const Algorithm),
-    Dispatch { id: 0, function: None },
-];
+static PROVIDER_FUNCTIONS: [Dispatch; 2] =
+    [entry!(PROVIDER_QUERY_OPERATION, query as Query), Dispatch { id: 0, function: None }];
 
 static ALGORITHMS: [Algorithm; 2] = [
     Algorithm {
@@ -300,13 +295,22 @@ static ALGORITHMS: [Algorithm; 2] = [
     Algorithm { names: ptr::null(), properties: ptr::null(), functions: ptr::null(), description: ptr::null() },
 ];
 
-type Init = unsafe extern "C" fn(*mut c_void, *const c_uchar, usize, *const c_uchar, usize, *const OSSL_PARAM) -> c_int;
-type Update = unsafe extern "C" fn(*mut c_void, *mut c_uchar, *mut usize, usize, *const c_uchar, usize) -> c_int;
-type Final = unsafe extern "C" fn(*mut c_void, *mut c_uchar, *mut usize, usize) -> c_int;
+/// A pointer of libcrypto's that is NULL, or of an object that nobody else uses during the call: a context of ours.
+type Mut<'c, T> = Option<&'c mut T>;
+/// Where libcrypto wants a result: NULL, or room for it.
+type Room<'c, T> = Option<&'c mut MaybeUninit<T>>;
+
+// The functions' types, with what provider-base(7) and provider-cipher(7) promise of the pointers.
+type Query = unsafe extern "C" fn(*mut c_void, c_int, Room<'_, c_int>) -> *const Algorithm;
+type Free = unsafe extern "C" fn(Option<Box<Job>>);
+type Init =
+    unsafe extern "C" fn(Mut<'_, Job>, *const c_uchar, usize, *const c_uchar, usize, Option<&OSSL_PARAM>) -> c_int;
+type Update = unsafe extern "C" fn(Mut<'_, Job>, *mut c_uchar, Room<'_, usize>, usize, *const c_uchar, usize) -> c_int;
+type Final = unsafe extern "C" fn(Mut<'_, Job>, *mut c_uchar, Room<'_, usize>, usize) -> c_int;
 
 static CIPHER_FUNCTIONS: [Dispatch; 9] = [
     entry!(CIPHER_NEWCTX, new_ctx as unsafe extern "C" fn(*mut c_void) -> *mut c_void),
-    entry!(CIPHER_FREECTX, free_ctx as unsafe extern "C" fn(*mut c_void)),
+    entry!(CIPHER_FREECTX, free_ctx as Free),
     entry!(CIPHER_ENCRYPT_INIT, init as Init),
     entry!(CIPHER_DECRYPT_INIT, init as Init),
     entry!(CIPHER_UPDATE, update as Update),
@@ -319,14 +323,23 @@ static CIPHER_FUNCTIONS: [Dispatch; 9] = [
 unsafe extern "C" {
     fn EVP_default_properties_is_fips_enabled(libctx: *mut OSSL_LIB_CTX) -> c_int;
     fn EVP_MD_get0_provider(md: *const EVP_MD) -> *const OSSL_PROVIDER;
-    fn OSSL_LIB_CTX_get0_global_default() -> *mut OSSL_LIB_CTX;
+    // `safe`: nothing has to be true for these, in any thread, at any time.
+    safe fn ERR_new();
+    safe fn OpenSSL_version_num() -> c_ulong;
+    safe fn OSSL_LIB_CTX_new() -> *mut OSSL_LIB_CTX;
+    safe fn OSSL_LIB_CTX_get0_global_default() -> *mut OSSL_LIB_CTX;
     fn OSSL_LIB_CTX_set0_default(libctx: *mut OSSL_LIB_CTX) -> *mut OSSL_LIB_CTX;
     fn OSSL_PROVIDER_get0_name(provider: *const OSSL_PROVIDER) -> *const c_char;
     fn OSSL_PROVIDER_add_builtin(
         libctx: *mut OSSL_LIB_CTX,
         name: *const c_char,
         init: Option<
-            unsafe extern "C" fn(*const c_void, *const Dispatch, *mut *const Dispatch, *mut *mut c_void) -> c_int,
+            unsafe extern "C" fn(
+                *const c_void,
+                *const Dispatch,
+                Room<'_, *const Dispatch>,
+                Room<'_, *mut c_void>,
+            ) -> c_int,
         >,
     ) -> c_int;
     fn EVP_CipherInit_ex2(
@@ -343,30 +356,30 @@ unsafe extern "C" {
 unsafe extern "C" fn init_provider(
     handle: *const c_void,
     _core: *const Dispatch,
-    functions: *mut *const Dispatch,
-    context: *mut *mut c_void,
+    functions: Room<'_, *const Dispatch>,
+    context: Room<'_, *mut c_void>,
 ) -> c_int {
-    // SAFETY: libcrypto's promise: a place for the result.
-    unsafe { *functions = PROVIDER_FUNCTIONS.as_ptr() };
+    let (Some(functions), Some(context)) = (functions, context) else { return Cipher::Failed.into() };
+    functions.write(PROVIDER_FUNCTIONS.as_ptr());
     // We have no state; libcrypto wants something that is not NULL.
-    // SAFETY: as above.
-    unsafe { *context = handle.cast_mut() };
+    context.write(handle.cast_mut());
     Cipher::Done.into()
 }
 
 /// provider-base(7): `OSSL_FUNC_provider_query_operation`.
-unsafe extern "C" fn query(_context: *mut c_void, operation: c_int, no_cache: *mut c_int) -> *const Algorithm {
-    // SAFETY: libcrypto's promise: a place for the result.
-    unsafe { *no_cache = 0 };
+unsafe extern "C" fn query(_context: *mut c_void, operation: c_int, no_cache: Room<'_, c_int>) -> *const Algorithm {
+    if let Some(no_cache) = no_cache {
+        no_cache.write(0);
+    }
     if operation == OP_CIPHER { ALGORITHMS.as_ptr() } else { ptr::null() }
 }
 
 /// provider-cipher(7): block size 16 makes libcrypto leave room for the header and the tag.
 unsafe extern "C" fn get_params(params: *mut OSSL_PARAM) -> c_int {
     let mut next = params;
-    // SAFETY: libcrypto's promise: an array of parameters that ends with a NULL key.
+    // SAFETY: libcrypto gives an array of parameters that ends with a NULL key, for this call (OSSL_PARAM(3)).
     while let Some(param) = unsafe { next.as_mut() }.filter(|p| !p.key.is_null()) {
-        // SAFETY: libcrypto's promise: a C string.
+        // SAFETY: a key that is not NULL is a C string (OSSL_PARAM(3)).
         let key = unsafe { CStr::from_ptr(param.key) };
         let value: usize = match key.to_bytes() {
             b"blocksize" => TAG_LEN,
@@ -376,11 +389,11 @@ unsafe extern "C" fn get_params(params: *mut OSSL_PARAM) -> c_int {
         };
         // The three above are asked for as size_t. The others are numbers whose default, 0, is right.
         if value != 0 && param.data_type == OSSL_PARAM_UNSIGNED_INTEGER && param.data_size == size_of::<usize>() {
-            // SAFETY: libcrypto's promise: a place for a number of that size.
+            // SAFETY: room for a number of the size that the parameter says (OSSL_PARAM(3)).
             unsafe { param.data.cast::<usize>().write_unaligned(value) };
             param.return_size = size_of::<usize>();
         }
-        // SAFETY: not yet the end of the array.
+        // SAFETY: this one was not the last of the array, which ends with a NULL key (OSSL_PARAM(3)).
         next = unsafe { next.add(1) };
     }
     Cipher::Done.into()
@@ -389,7 +402,7 @@ unsafe extern "C" fn get_params(params: *mut OSSL_PARAM) -> c_int {
 /// provider-cipher(7): the same of a context. Optional, and yet the first releases of OpenSSL 3.0 (3.0.2 is one) have
 /// no other way to ask for the IV's length.
 unsafe extern "C" fn get_ctx_params(_ctx: *mut c_void, params: *mut OSSL_PARAM) -> c_int {
-    // SAFETY: libcrypto's promise is that of get_params.
+    // SAFETY: libcrypto gives an array of parameters as for get_params (provider-cipher(7)).
     unsafe { get_params(params) }
 }
 
@@ -398,35 +411,32 @@ unsafe extern "C" fn new_ctx(_provider: *mut c_void) -> *mut c_void {
     guard(ptr::null_mut(), || try_box(Job::Done).map_or(ptr::null_mut(), |job| Box::into_raw(job).cast()))
 }
 
-/// provider-cipher(7): `OSSL_FUNC_cipher_freectx`.
-unsafe extern "C" fn free_ctx(ctx: *mut c_void) {
+/// provider-cipher(7): `OSSL_FUNC_cipher_freectx`: what new_ctx gave, once.
+unsafe extern "C" fn free_ctx(job: Option<Box<Job>>) {
     guard((), || {
-        if !ctx.is_null() {
-            // SAFETY: libcrypto's promise: what new_ctx gave, once.
-            unsafe { Box::from_raw(ctx.cast::<Job>()) }.end();
+        if let Some(job) = job {
+            job.end();
         }
     });
 }
 
-/// provider-cipher(7): `OSSL_FUNC_cipher_encrypt_init` and `_decrypt_init`. Key and IV are in the job.
+/// provider-cipher(7): `OSSL_FUNC_cipher_encrypt_init` and `_decrypt_init`. Key and IV are in the job. The parameters are the
+/// caller's: none, or an array of at least one.
 unsafe extern "C" fn init(
-    ctx: *mut c_void,
+    state: Mut<'_, Job>,
     _key: *const c_uchar,
     _keylen: usize,
     _iv: *const c_uchar,
     _ivlen: usize,
-    params: *const OSSL_PARAM,
+    param: Option<&OSSL_PARAM>,
 ) -> c_int {
     guard(Cipher::Failed, || {
-        // SAFETY: libcrypto's promise: what new_ctx gave, used by one thread at a time.
-        let Some(state) = (unsafe { ctx.cast::<Job>().as_mut() }) else { return Cipher::Failed };
-        // SAFETY: libcrypto hands the caller's parameters through: null, or an array of at least one.
-        let Some(param) = (unsafe { params.as_ref() }) else { return Cipher::Failed };
+        let (Some(state), Some(param)) = (state, param) else { return Cipher::Failed };
         // The address, not the text: only set_job has it.
         if param.key != JOB.as_ptr() || param.data_size != size_of::<Option<Job>>() {
             return Cipher::Failed;
         }
-        // SAFETY: set_job's promise: an Option<Job> that lives through this call.
+        // SAFETY: a parameter of set_job's, whose key nobody else has: an Option<Job> that lives through this call.
         match unsafe { param.data.cast::<Option<Job>>().as_mut() }.and_then(Option::take) {
             Some(job) => {
                 *state = job;
@@ -440,37 +450,33 @@ unsafe extern "C" fn init(
 
 /// provider-cipher(7): `OSSL_FUNC_cipher_update`. libssl's one call, with all the bytes.
 unsafe extern "C" fn update(
-    ctx: *mut c_void,
+    job: Mut<'_, Job>,
     out: *mut c_uchar,
-    outl: *mut usize,
+    outl: Room<'_, usize>,
     outsize: usize,
     input: *const c_uchar,
     inl: usize,
 ) -> c_int {
     guard(Cipher::Failed, || {
-        // SAFETY: libcrypto's promise: what new_ctx gave, used by one thread at a time.
-        let Some(job) = (unsafe { ctx.cast::<Job>().as_mut() }) else { return Cipher::Failed };
+        let (Some(job), Some(outl)) = (job, outl) else { return Cipher::Failed };
         // `outsize` is libcrypto's guess (input and one block); libssl's buffer for opening is as long as the input.
-        // SAFETY: libcrypto's promise: `inl` bytes to read; libssl's: as many and a block more to write when sealing.
-        let written = unsafe { callback::update(job, out, outsize, input, inl) };
-        let (Some(written), false) = (written, outl.is_null()) else { return Cipher::Failed };
-        // SAFETY: libcrypto's promise: a place for the result.
-        unsafe { *outl = written };
+        // SAFETY: libcrypto gives `inl` bytes to read (provider-cipher(7)); libssl as many to write, and a block more when it
+        // seals (construct_stateless_ticket in ssl/statem/statem_srvr.c). It runs the cipher that its callback has set up.
+        let Some(written) = (unsafe { callback::update(job, out, outsize, input, inl) }) else { return Cipher::Failed };
+        outl.write(written);
         Cipher::Done
     })
     .into()
 }
 
 /// provider-cipher(7): `OSSL_FUNC_cipher_final`.
-unsafe extern "C" fn finish(ctx: *mut c_void, out: *mut c_uchar, outl: *mut usize, outsize: usize) -> c_int {
+unsafe extern "C" fn finish(job: Mut<'_, Job>, out: *mut c_uchar, outl: Room<'_, usize>, outsize: usize) -> c_int {
     guard(Cipher::Failed, || {
-        // SAFETY: libcrypto's promise: what new_ctx gave, used by one thread at a time.
-        let Some(job) = (unsafe { ctx.cast::<Job>().as_mut() }) else { return Cipher::Failed };
-        // SAFETY: libcrypto's promise: `outsize` bytes.
-        let written = unsafe { callback::finish(job, out, outsize) };
-        let (Some(written), false) = (written, outl.is_null()) else { return Cipher::Failed };
-        // SAFETY: libcrypto's promise: a place for the result.
-        unsafe { *outl = written };
+        let (Some(job), Some(outl)) = (job, outl) else { return Cipher::Failed };
+        // SAFETY: libcrypto gives `outsize` bytes to write (provider-cipher(7)). libssl runs the cipher that its callback has
+        // set up.
+        let Some(written) = (unsafe { callback::finish(job, out, outsize) }) else { return Cipher::Failed };
+        outl.write(written);
         Cipher::Done
     })
     .into()

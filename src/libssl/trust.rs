@@ -68,7 +68,7 @@ pub(super) fn of(ssl: Ssl<'_>) -> Option<Store> {
     let Some(store) = ssl.verify_store() else {
         return Some(Store { trust: trust_digest(&mut [], &mut []), flags: 0, depth: -1 });
     };
-    let (flags, depth) = (store.verify_flags(), store.verify_depth());
+    let (flags, depth) = (store.param().flags(), store.param().depth());
     Some(Store { trust: digest(&mut store.lock()?)?, flags, depth })
 }
 

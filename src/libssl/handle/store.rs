@@ -1,18 +1,18 @@
 //! Handles on an `X509_STORE` and what is in it.
 
-use std::ffi::{c_int, c_uchar, c_ulong, c_void};
+use std::ffi::{c_int, c_uchar, c_void};
 use std::marker::PhantomData;
 use std::ptr;
 
 use openssl_sys::{
-    EVP_sha1, OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, X509_OBJECT, X509_STORE, X509_VERIFY_PARAM,
-    X509_VERIFY_PARAM_get_flags,
+    OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, X509, X509_CRL, X509_OBJECT, X509_STORE, X509_VERIFY_PARAM,
 };
 
 use super::super::errors::quietly;
 use super::super::ex_data::{Object, Part, Writable};
 use super::super::ffi;
 use super::super::trust::Trust;
+use super::Param;
 
 /// An `X509_STORE`, of an `SSL` or an `SSL_CTX`, which hold a reference on it.
 #[derive(Clone, Copy)]
@@ -27,16 +27,9 @@ impl<'h> Store<'h> {
         (!store.is_null()).then_some(Self(store, PhantomData))
     }
 
-    /// The flags of its X509_VERIFY_PARAM.
-    pub(in super::super) fn verify_flags(self) -> c_ulong {
-        // SAFETY: every store has parameters for as long as it lives (X509_STORE_get0_param(3)).
-        unsafe { X509_VERIFY_PARAM_get_flags(self.param()) }
-    }
-
-    /// The depth of its X509_VERIFY_PARAM.
-    pub(in super::super) fn verify_depth(self) -> c_int {
-        // SAFETY: every store has parameters for as long as it lives (X509_STORE_get0_param(3)).
-        unsafe { ffi::X509_VERIFY_PARAM_get_depth(self.param()) }
+    /// How certificates are verified with it (X509_STORE_get0_param(3)): every store has that.
+    pub(in super::super) fn param(self) -> Param<'h> {
+        Param(self.param_ptr(), PhantomData)
     }
 
     /// Takes its lock, which libcrypto holds while it adds to the store or looks something up in it. `None` if that fails
@@ -53,7 +46,7 @@ impl<'h> Store<'h> {
 }
 
 asks! { Store:
-    fn param = ffi::X509_STORE_get0_param => *mut X509_VERIFY_PARAM;
+    fn param_ptr = ffi::X509_STORE_get0_param => *mut X509_VERIFY_PARAM;
 }
 
 /// A store whose lock this thread holds until this is dropped.
@@ -101,9 +94,8 @@ impl LockedStore<'_> {
         (0..self.count()).filter_map(move |i| {
             // SAFETY: the list as in `count`, and a number below its length.
             let object = unsafe { OPENSSL_sk_value(self.objects, i) }.cast::<X509_OBJECT>();
-            // SAFETY: an object of the list, alive as long as that: under the lock.
-            let is = !object.is_null() && unsafe { ffi::X509_OBJECT_get_type(object) } == kind;
-            is.then_some(StoreObject { object, kind, of: PhantomData })
+            // An object of the list lives as long as that: under the lock.
+            (!object.is_null()).then_some(StoreObject(object, PhantomData)).filter(|object| object.kind() == kind)
         })
     }
 
@@ -156,11 +148,15 @@ impl Writable for Store<'_> {
     }
 }
 
-/// A certificate or a revocation list of a store, whose lock is held.
-pub(in super::super) struct StoreObject<'l> {
-    object: *const X509_OBJECT,
-    kind: c_int,
-    of: PhantomData<&'l X509_OBJECT>,
+/// A certificate or a revocation list of a store, whose lock is held for `'l`.
+#[derive(Clone, Copy)]
+pub(in super::super) struct StoreObject<'l>(*const X509_OBJECT, PhantomData<&'l X509_OBJECT>);
+
+asks! { StoreObject:
+    fn kind = ffi::X509_OBJECT_get_type => c_int;
+    /// NULL for an object of another kind.
+    fn list = ffi::X509_OBJECT_get0_X509_CRL => *const X509_CRL;
+    fn certificate = ffi::X509_OBJECT_get0_X509 => *const X509;
 }
 
 impl StoreObject<'_> {
@@ -180,31 +176,24 @@ impl StoreObject<'_> {
 
     /// `out` is null, or points to where there is room for the encoding.
     fn i2d(&self, out: *mut *mut c_uchar) -> c_int {
-        if self.kind == ffi::X509_LU_CRL {
-            // SAFETY: an object of a locked store, of that kind (`LockedStore::of_kind`).
-            let list = unsafe { ffi::X509_OBJECT_get0_X509_CRL(self.object) };
+        if self.kind() == ffi::X509_LU_CRL {
             // SAFETY: the object's own list, and `out` as i2d_X509_CRL(3) wants it: by `encode`.
-            unsafe { ffi::i2d_X509_CRL(list, out) }
+            unsafe { ffi::i2d_X509_CRL(self.list(), out) }
         } else {
-            // SAFETY: an object of a locked store, of that kind (`LockedStore::of_kind`).
-            let certificate = unsafe { ffi::X509_OBJECT_get0_X509(self.object) };
             // SAFETY: the object's own certificate, and `out` as i2d_X509(3) wants it: by `encode`.
-            unsafe { ffi::i2d_X509(certificate, out) }
+            unsafe { ffi::i2d_X509(self.certificate(), out) }
         }
     }
 
     /// libcrypto's SHA-1 of a revocation list, which it keeps. `None` if it has none.
     pub(in super::super) fn list_digest(&self) -> Option<[u8; 20]> {
-        if self.kind != ffi::X509_LU_CRL {
+        if self.kind() != ffi::X509_LU_CRL {
             return None;
         }
         let (mut digest, mut len) = ([0; 20], 0);
-        // SAFETY: always allowed: a constant of libcrypto's (EVP_sha1(3)).
-        let sha1 = unsafe { EVP_sha1() };
-        // SAFETY: an object of a locked store, of that kind (`LockedStore::of_kind`).
-        let list = unsafe { ffi::X509_OBJECT_get0_X509_CRL(self.object) };
         // SAFETY: the object's own list, and room for a SHA-1 (X509_CRL_digest(3)).
-        let done = quietly(|| unsafe { ffi::X509_CRL_digest(list, sha1, digest.as_mut_ptr(), &mut len) });
+        let digested = || unsafe { ffi::X509_CRL_digest(self.list(), ffi::EVP_sha1(), digest.as_mut_ptr(), &mut len) };
+        let done = quietly(digested);
         (done == 1 && len as usize == digest.len()).then_some(digest)
     }
 }
