@@ -1,4 +1,4 @@
-//! The functions of libssl that are interposed: where contexts are made, the application's doors to their ticket keys,
+//! The functions of libssl that are interposed: where contexts are made, the application's ways to their ticket keys,
 //! and the one fact of a context that libssl lets nobody read.
 //!
 //! No prototype of these is in our header: they are OpenSSL's, and programs call them as they always did.
@@ -12,7 +12,7 @@ use std::{ptr, slice};
 use openssl_sys::{SSL, SSL_CTX, SSL_METHOD};
 
 use super::{call, context_of, is_null, pass, version_libssl};
-use crate::libssl::context::{self, Door};
+use crate::libssl::context::{self, KeySource};
 use crate::libssl::ffi::{self, AnyFn};
 use crate::libssl::guard::{Api, guard};
 use crate::libssl::handle::{Ctx, Ssl};
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn SSL_CTX_callback_ctrl(ctx: *mut SSL_CTX, cmd: c_int, fp
         let real = |fp| call!(real(ctx, cmd, fp));
         match cmd {
             ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB => {
-                context::callback_door(context, Door::LegacyCallback, fp.is_some(), 1, || real(fp))
+                context::set_key_callback(context, KeySource::HmacCallback, fp.is_some(), 1, || real(fp))
             }
             ffi::SSL_CTRL_SET_TLSEXT_SERVERNAME_CB => {
                 if fp.is_some() {
@@ -98,7 +98,7 @@ pub unsafe extern "C-unwind" fn SSL_CTX_ctrl(ctx: *mut SSL_CTX, cmd: c_int, larg
     match cmd {
         // Without a buffer it only asks how long the keys are. (No code of the application's is called for these.)
         ffi::SSL_CTRL_GET_TLSEXT_TICKET_KEYS | ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS if !parg.is_null() => {
-            guard(0, || context.map_or(0, |context| context::raw_keys_door(context, real)))
+            guard(0, || context.map_or(0, |context| context::use_raw_keys(context, real)))
         }
         ffi::SSL_CTRL_SET_SESS_CACHE_MODE => {
             if let Some(context) = context

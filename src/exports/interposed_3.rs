@@ -6,7 +6,7 @@ use std::ptr;
 use openssl_sys::{OSSL_LIB_CTX, SSL_CTX, SSL_METHOD};
 
 use super::{call, context_of, pass, version_libssl};
-use crate::libssl::context::{self, Door};
+use crate::libssl::context::{self, KeySource};
 use crate::libssl::guard::{Api, guard};
 use crate::libssl::handle::Ctx;
 use crate::libssl::{connection, mechanism};
@@ -52,6 +52,6 @@ pub unsafe extern "C" fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut SSL_CTX,
         let Some(context) = (unsafe { context_of(ctx, FUNCTION) }) else { return Api::Failed.into() };
         let Some(real) = mechanism::SET_TICKET_KEY_EVP_CB.get() else { return Api::Failed.into() };
         let real = || call!(real(ctx, fp));
-        context::callback_door(context, Door::EvpCallback, fp.is_some(), Api::Done.into(), real)
+        context::set_key_callback(context, KeySource::EvpCallback, fp.is_some(), Api::Done.into(), real)
     })
 }

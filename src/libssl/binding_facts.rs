@@ -14,10 +14,10 @@ use ticketshim_core::binding::{
 use ticketshim_keys::memo;
 use ticketshim_keys::settings::Bind;
 
+use super::client_auth_policy::Policies;
 use super::ffi;
 use super::handle::{Ctx, Evaluated, Hello, Ssl};
 use super::memory::{Archive, Kept, keep};
-use super::policy::Policies;
 
 /// What of the binding belongs to one `SSL_CTX`.
 pub(crate) struct BindingFacts {

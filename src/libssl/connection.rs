@@ -14,7 +14,7 @@ use ticketshim_keys::settings::Mode;
 use super::ex_data::Part;
 use super::handle::{Ctx, Ssl};
 use super::prediction::Prediction;
-use super::{context, crossings, ffi};
+use super::{context, ffi, sni_policy_cache};
 use crate::shim::shim;
 
 /// Our part of an `SSL`. Lives in its ex_data and dies with it.
@@ -63,7 +63,7 @@ impl Connection {
     /// Remembers which policy the server name led to.
     pub(super) fn remember(&self) {
         if let Some((key, policy)) = self.prediction(Prediction::take_learned) {
-            crossings::put(&key, &policy);
+            sni_policy_cache::put(&key, &policy);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What we keep per `SSL_CTX`, and who seals its tickets: the core, or the application with keys of its own.
 //!
-//! The application has three doors to a context's ticket keys. Whichever it goes through, the core steps aside and the
+//! The application has three ways to bring keys of its own ([`KeySource`]). Whichever it uses, the core steps aside and the
 //! context behaves as without us: its own keys win. What we take away again is only ever our own callback.
 #![forbid(unsafe_code)]
 
@@ -16,18 +16,18 @@ use ticketshim_keys::settings::Mode;
 
 use super::binding_facts::BindingFacts;
 use super::client_auth;
-use super::crossings;
 use super::ex_data::{Class, Part};
 use super::ffi;
 use super::handle::Ctx;
 use super::mechanism;
 use super::role;
 use super::servername_callback::Servername;
+use super::sni_policy_cache;
 use crate::shim::shim;
 
 /// Our part of an `SSL_CTX`. Lives in its ex_data and dies with it.
 pub(crate) struct Context {
-    doors: ForkMutex<Doors>,
+    sources: ForkMutex<KeySources>,
     /// It has a library context or properties of its own (SSL_CTX_new_ex(3)).
     fetches_its_own: bool,
     /// What of the binding belongs to the context.
@@ -40,27 +40,27 @@ pub(crate) struct Context {
     is_server: AtomicBool,
 }
 
-/// Which doors the application went through, and whether our callback is in the context.
+/// Which of them the application uses, and whether our callback is in the context.
 #[derive(Default)]
-struct Doors {
+struct KeySources {
     /// `SSL_CTX_set_tlsext_ticket_key_evp_cb` with a callback.
     evp_callback: bool,
     /// `SSL_CTX_callback_ctrl(SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB)` with a callback.
-    legacy_callback: bool,
+    hmac_callback: bool,
     /// `SSL_CTX_ctrl(SSL_CTRL_{SET,GET}_TLSEXT_TICKET_KEYS)`. Stays: even with its callbacks taken back, a program that
     /// shares raw keys counts on them.
     raw_keys: bool,
     /// Where our own callback is in.
-    attached: Option<Door>,
+    attached: Option<KeySource>,
 }
 
 static CONTEXTS: AtomicUsize = AtomicUsize::new(0);
 
-/// A door to a context's ticket keys.
+/// Where a context's ticket keys come from, if not from the core.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum KeySource {
     EvpCallback,
-    LegacyCallback,
+    HmacCallback,
     RawKeys,
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn attach_new(ctx: Option<Ctx<'_>>, fetches_its_own: bool) {
         return;
     };
     let context = Context {
-        doors: ForkMutex::new(Doors::default()),
+        sources: ForkMutex::new(KeySources::default()),
         fetches_its_own,
         facts,
         servername: Servername::default(),
@@ -99,35 +99,41 @@ pub(crate) fn attach_new(ctx: Option<Ctx<'_>>, fetches_its_own: bool) {
     }
     CONTEXTS.fetch_add(1, Ordering::Relaxed);
     role::context_made(Some(ctx));
-    crossings::set_up();
+    sni_policy_cache::set_up();
     let Some(context) = ctx.part() else { return };
-    context.settle(ctx, &mut context.doors());
+    context.settle(ctx, &mut context.sources());
 }
 
-/// The application puts a callback into one of the two callback doors, or takes it back (`present` is false): `real`
+/// The application sets one of the two key callbacks, or takes it back (`present` is false): `real`
 /// is the call that does so. Gives what the real call gave.
-pub(crate) fn callback_door<T>(ctx: Ctx<'_>, door: Door, present: bool, ours: T, real: impl FnOnce() -> T) -> T {
+pub(crate) fn set_key_callback<T>(
+    ctx: Ctx<'_>,
+    source: KeySource,
+    present: bool,
+    ours: T,
+    real: impl FnOnce() -> T,
+) -> T {
     let Some(context) = ctx.part() else { return real() };
-    let mut doors = context.doors();
+    let mut sources = context.sources();
     if shim().settings.mode == Mode::Enforce {
         enforced();
         return ours;
     }
-    doors.set(door, present);
-    // One door is the very place of our callback, and the call below overwrites it: note that before, so that what we
+    sources.set(source, present);
+    // One of them is where our own callback is, and the call below overwrites it: note that before, so that what we
     // take out next is never the application's.
-    if doors.attached == Some(door) {
-        doors.set_attached(None);
+    if sources.attached == Some(source) {
+        sources.set_attached(None);
     }
     let result = real();
-    context.settle(ctx, &mut doors);
+    context.settle(ctx, &mut sources);
     result
 }
 
 /// The application reads or writes libssl's raw keys: `real` is the call that does so.
-pub(crate) fn raw_keys_door(ctx: Ctx<'_>, real: impl FnOnce() -> c_long) -> c_long {
+pub(crate) fn use_raw_keys(ctx: Ctx<'_>, real: impl FnOnce() -> c_long) -> c_long {
     let Some(context) = ctx.part() else { return real() };
-    let mut doors = context.doors();
+    let mut sources = context.sources();
     let result = real();
     if result != 1 {
         return result;
@@ -136,8 +142,8 @@ pub(crate) fn raw_keys_door(ctx: Ctx<'_>, real: impl FnOnce() -> c_long) -> c_lo
         enforced();
         return result;
     }
-    doors.set(Door::RawKeys, true);
-    context.settle(ctx, &mut doors);
+    sources.set(KeySource::RawKeys, true);
+    context.settle(ctx, &mut sources);
     result
 }
 
@@ -186,46 +192,46 @@ impl Context {
         }
     }
 
-    fn doors(&self) -> ForkGuard<'_, Doors> {
+    fn sources(&self) -> ForkGuard<'_, KeySources> {
         // Held only around calls that set pointers; handshakes never take it. A panic inside, or a fork while another
         // thread was inside, left at worst a flag.
-        self.doors.lock()
+        self.sources.lock()
     }
 
-    /// Puts our callback in or takes it out, as the doors say.
-    fn settle(&self, ctx: Ctx<'_>, doors: &mut Doors) {
-        match (doors.any(), doors.attached) {
+    /// Puts our callback in or takes it out, as the application's own keys want it.
+    fn settle(&self, ctx: Ctx<'_>, sources: &mut KeySources) {
+        match (sources.any(), sources.attached) {
             (false, None) => match mechanism::attach(ctx, self.fetches_its_own) {
-                Some(door) => doors.set_attached(Some(door)),
+                Some(source) => sources.set_attached(Some(source)),
                 None => add(Counter::Failures),
             },
             // Our own: with the application's in its place, `attached` is none already. (Unless that was set past us.)
-            (true, Some(door)) => {
-                mechanism::detach(ctx, door);
-                doors.set_attached(None);
+            (true, Some(source)) => {
+                mechanism::detach(ctx, source);
+                sources.set_attached(None);
             }
             _ => {}
         }
     }
 }
 
-impl Doors {
-    fn set(&mut self, door: Door, open: bool) {
+impl KeySources {
+    fn set(&mut self, source: KeySource, open: bool) {
         let any_was = self.any();
-        let (is_open, counter) = match door {
-            Door::EvpCallback => (&mut self.evp_callback, Counter::DetachedEvpCallback),
-            Door::LegacyCallback => (&mut self.legacy_callback, Counter::DetachedCallbackCtrl),
-            Door::RawKeys => (&mut self.raw_keys, Counter::DetachedRawKeys),
+        let (is_open, counter) = match source {
+            KeySource::EvpCallback => (&mut self.evp_callback, Counter::DetachedEvpCallback),
+            KeySource::HmacCallback => (&mut self.hmac_callback, Counter::DetachedCallbackCtrl),
+            KeySource::RawKeys => (&mut self.raw_keys, Counter::DetachedRawKeys),
         };
         change(counter, mem::replace(is_open, open), open);
         change(Counter::Detached, any_was, self.any());
     }
 
     fn any(&self) -> bool {
-        self.evp_callback || self.legacy_callback || self.raw_keys
+        self.evp_callback || self.hmac_callback || self.raw_keys
     }
 
-    fn set_attached(&mut self, attached: Option<Door>) {
+    fn set_attached(&mut self, attached: Option<KeySource>) {
         change(Counter::Attached, mem::replace(&mut self.attached, attached).is_some(), attached.is_some());
     }
 }
@@ -272,10 +278,10 @@ impl Part for Context {
 
     fn end(self: Box<Self>) {
         CONTEXTS.fetch_sub(1, Ordering::Relaxed);
-        let mut doors = self.doors();
-        doors.set_attached(None);
-        for door in [Door::EvpCallback, Door::LegacyCallback, Door::RawKeys] {
-            doors.set(door, false);
+        let mut sources = self.sources();
+        sources.set_attached(None);
+        for source in [KeySource::EvpCallback, KeySource::HmacCallback, KeySource::RawKeys] {
+            sources.set(source, false);
         }
     }
 }

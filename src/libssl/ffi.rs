@@ -33,7 +33,7 @@ pub(crate) const EX_INDEX_SSL: c_int = 0;
 pub(crate) const EX_INDEX_SSL_CTX: c_int = 1;
 pub(crate) const EX_INDEX_X509_STORE: c_int = 4;
 
-/// `SSL_CTRL_…` (<openssl/ssl.h>): the doors to a context's ticket keys.
+/// `SSL_CTRL_…` (<openssl/ssl.h>): a context's ticket keys.
 pub(crate) const SSL_CTRL_GET_TLSEXT_TICKET_KEYS: c_int = 58;
 pub(crate) const SSL_CTRL_SET_TLSEXT_TICKET_KEYS: c_int = 59;
 pub(crate) const SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB: c_int = 72;

@@ -10,7 +10,7 @@ use openssl_sys::{ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free
 use ticketshim_core::format::{HEADER_LEN, SALT_LEN, TAG_LEN};
 
 use super::callback::{self, Made};
-use super::context::Door;
+use super::context::KeySource;
 use super::ffi::{ERR_LIB_SSL, chars};
 use super::guard::{guard, maybe_fail};
 use super::handle::Ctx;
@@ -37,12 +37,12 @@ pub(crate) fn raise(reason: Reason, text: &CStr) {
 }
 
 /// Puts our callback into a context. `None` if that cannot be done.
-pub(super) fn attach(ctx: Ctx<'_>, _fetches_its_own: bool) -> Option<Door> {
-    (!cipher().is_null() && hmac_callback::put(ctx)).then_some(Door::LegacyCallback)
+pub(super) fn attach(ctx: Ctx<'_>, _fetches_its_own: bool) -> Option<KeySource> {
+    (!cipher().is_null() && hmac_callback::put(ctx)).then_some(KeySource::HmacCallback)
 }
 
 /// Takes it out.
-pub(super) fn detach(ctx: Ctx<'_>, _door: Door) {
+pub(super) fn detach(ctx: Ctx<'_>, _source: KeySource) {
     hmac_callback::take(ctx);
 }
 

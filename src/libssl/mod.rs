@@ -2,16 +2,16 @@
 //!
 //! The way of a ticket: libssl calls the key callback ([`hmac_callback`] or the [`mechanism`]'s own; what they have in
 //! common is [`callback`]), which asks [`ticket`] for a job: keys from the store; where it may be used from [`binding_facts`]
-//! and [`policy`], and before the application has decided that, from what [`servername`] and [`crossings`] predict. The job
+//! and [`client_auth_policy`], and before the application has decided that, from what [`servername`] and [`sni_policy_cache`] predict. The job
 //! goes to the cipher that libssl will run; the cipher ([`mechanism`] again) lets [`ticket`] seal or open the bytes.
 
 mod anchors;
 mod binding_facts;
 mod callback;
 mod client_auth;
+mod client_auth_policy;
 pub(crate) mod connection;
 pub(crate) mod context;
-mod crossings;
 pub(crate) mod errors;
 mod ex_data;
 pub(crate) mod ffi;
@@ -23,13 +23,13 @@ pub(crate) mod real;
 mod hmac_callback;
 mod link;
 mod memory;
-mod policy;
 mod prediction;
 pub(crate) mod role;
 mod servername;
 pub(crate) mod servername_callback;
+mod sni_policy_cache;
 mod ticket;
-mod trust;
+mod trust_store;
 
 /// How tickets get from libssl to [`ticket`]: the one thing in which OpenSSL 1.1.1 and 3 differ (`build.rs` chooses).
 #[cfg_attr(mechanism = "provider", path = "provider.rs")]

@@ -2,7 +2,7 @@
 //! to the tickets that are made.
 //!
 //! libssl opens a ticket before it calls the servername callback, which may lead to another policy. So the ticket is opened
-//! for the policy that the server name led to before (`crossings`), and afterwards that is compared with the policy that it
+//! for the policy that the server name led to before (`sni_policy_cache`), and afterwards that is compared with the policy that it
 //! is now.
 #![forbid(unsafe_code)]
 

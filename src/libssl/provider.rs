@@ -17,7 +17,7 @@ use openssl_sys::{
 use ticketshim_core::format::{SALT_LEN, TAG_LEN};
 
 use super::callback::{self, Made};
-use super::context::Door;
+use super::context::KeySource;
 use super::ffi::{ERR_LIB_SSL, chars};
 use super::guard::{guard, maybe_fail};
 use super::handle::Ctx;
@@ -71,24 +71,24 @@ pub(crate) fn raise(reason: Reason, text: &CStr) {
     unsafe { ERR_set_error(ERR_LIB_SSL, reason as c_int, chars(c"%s"), text.as_ptr()) };
 }
 
-/// Puts our callback into a context, by the door that is given. `None` if that cannot be done.
+/// Puts our callback into a context, and gives which of the two. `None` if that cannot be done.
 ///
 /// The one with HMAC_CTX, unless libssl is to fetch the MAC itself, from where all else of the connection is: for a context
 /// that has a library context or properties of its own (`fetches_its_own`, or the thread's default is another than the
 /// process's), where the default properties say FIPS, or where SHA-256 is not OpenSSL's own (see [`sha256`]).
-pub(super) fn attach(ctx: Ctx<'_>, fetches_its_own: bool) -> Option<Door> {
+pub(super) fn attach(ctx: Ctx<'_>, fetches_its_own: bool) -> Option<KeySource> {
     if cipher().is_null() {
         return None;
     }
     if !fetches_its_own && is_plain_default() && hmac_callback::put(ctx) {
-        return Some(Door::LegacyCallback);
+        return Some(KeySource::HmacCallback);
     }
-    set_callback(ctx, Some(key_callback)).then_some(Door::EvpCallback)
+    set_callback(ctx, Some(key_callback)).then_some(KeySource::EvpCallback)
 }
 
 /// Takes our callback out, where it is in.
-pub(super) fn detach(ctx: Ctx<'_>, door: Door) {
-    if door == Door::LegacyCallback {
+pub(super) fn detach(ctx: Ctx<'_>, source: KeySource) {
+    if source == KeySource::HmacCallback {
         hmac_callback::take(ctx);
     } else {
         set_callback(ctx, None);

@@ -2,7 +2,7 @@
 //!
 //! libssl has opened the client's ticket by the time it calls that callback, and it is there that most servers switch to a
 //! virtual host. So ours stands in front of it (`servername_callback.rs`): afterwards it is known under which policy the
-//! client is let in. The ticket was opened for the policy that was predicted (`crossings`). If it turns out to be another,
+//! client is let in. The ticket was opened for the policy that was predicted (`sni_policy_cache`). If it turns out to be another,
 //! nothing can make a full handshake of this one any more, and it is ended: that takes a server that leads one name from one
 //! context to another policy than before. From then on that crossing is not relied on, so it happens once.
 #![forbid(unsafe_code)]
@@ -19,7 +19,7 @@ use super::binding_facts::{Named, protocol};
 use super::context::{self, Context};
 use super::handle::{Evaluated, Hello, Parts, Ssl};
 use super::prediction::{Key, Outcome, Prediction};
-use super::{client_auth, crossings, policy, servername_callback, trust};
+use super::{client_auth, client_auth_policy, servername_callback, sni_policy_cache, trust_store};
 use crate::shim::shim;
 
 /// What is predicted when a ticket comes in.
@@ -31,14 +31,14 @@ pub(super) enum Predicted {
 
 /// The policy that the connection will have when all callbacks have been called. `None` if memory has run out.
 pub(super) fn predict(hello: Hello<'_>, parts: &Parts<'_>) -> Option<Predicted> {
-    let now = policy::of(*hello)?;
+    let now = client_auth_policy::of(*hello)?;
     let may_change = servername_callback::of(*hello, Some(parts.context)).is_some();
     if !may_change || !client_auth::is_requested() {
         return Some(Predicted::Policy(now));
     }
     let key = key(parts.context, &now, hello.server_name()?);
     parts.connection.prediction(|prediction| *prediction = Prediction::LookedUp(key));
-    Some(match crossings::get(&key) {
+    Some(match sni_policy_cache::get(&key) {
         Some(policy) => Predicted::Policy(policy),
         // There is no other context to switch to. (It may still set another verify mode: that shows afterwards.)
         None if context::count() == 1 => Predicted::Policy(now),
@@ -47,7 +47,7 @@ pub(super) fn predict(hello: Hello<'_>, parts: &Parts<'_>) -> Option<Predicted> 
 }
 
 fn key(first: &Context, policy: &PolicyDigest, name: Option<&[u8]>) -> Key {
-    Crossing { context_id: &first.facts.id, trust_changes: trust::changes(), policy, name }.digest()
+    Crossing { context_id: &first.facts.id, trust_changes: trust_store::changes(), policy, name }.digest()
 }
 
 /// What is known of a connection before the application's callback.
@@ -62,7 +62,7 @@ pub(super) fn before(ssl: Ssl<'_>) -> Option<Before> {
         return None;
     }
     let looked_up = ssl.connection()?.prediction(Prediction::take_looked_up);
-    Some(Before { looked_up, policy: policy::of(ssl)? })
+    Some(Before { looked_up, policy: client_auth_policy::of(ssl)? })
 }
 
 /// Notes what the callback made of it. False if the session was resumed for another policy.
@@ -71,7 +71,7 @@ pub(super) fn after(ssl: Evaluated<'_>, resumed: bool, answer: c_int, before: Op
     if !policy_is_bound() {
         return true;
     }
-    let after = policy::of(*ssl);
+    let after = client_auth_policy::of(*ssl);
     let mut key_known = before.as_ref().and_then(|before| before.looked_up);
     // Without a ticket nobody has asked for the crossing yet. (In TLS 1.2 the name of a resumed connection is that of
     // its session, which only a ticket binds.)

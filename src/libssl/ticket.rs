@@ -22,11 +22,11 @@ use ticketshim_keys::store::{Epoch, Lookup};
 use ticketshim_keys::{clock, log};
 use zeroize::Zeroize;
 
+use super::client_auth_policy;
 use super::connection::OpenedTicket;
 use super::ffi;
 use super::guard::{guard, maybe_panic};
 use super::handle::{CipherCall, CipherSsl, Evaluated, Hello, Parts, Ssl, SslSession};
-use super::policy;
 use super::prediction::Prediction;
 use super::servername::{self, Predicted};
 use crate::shim::shim;
@@ -142,7 +142,7 @@ fn sealing_binding<'h>(ssl: Evaluated<'h>, parts: &Parts<'h>) -> Option<Binding>
     let bind = shim().settings.bind;
     let policy = match bind {
         Bind::Strict | Bind::Context => {
-            let now = policy::of(*ssl)?;
+            let now = client_auth_policy::of(*ssl)?;
             let asked = parts.connection.prediction(|prediction| prediction.asked(now));
             parts.connection.remember();
             // What the client was asked may be long ago, or only half of it.

@@ -11,7 +11,7 @@ use openssl_sys::{
 use super::super::errors::quietly;
 use super::super::ex_data::{Object, Part, Writable};
 use super::super::ffi;
-use super::super::trust::Trust;
+use super::super::trust_store::Trust;
 use super::Param;
 
 /// An `X509_STORE`, of an `SSL` or an `SSL_CTX`, which hold a reference on it.

@@ -11,7 +11,7 @@ use ticketshim_core::binding::{Clients, Policy, PolicyDigest};
 
 use super::handle::{Ctx, Ssl};
 use super::memory::{Archive, Kept, keep};
-use super::{client_auth, trust};
+use super::{client_auth, trust_store};
 
 /// Hashes of policies, kept with the context that they were met at.
 pub(crate) type Policies = Archive<Kept<PolicyDigest>>;
@@ -35,7 +35,7 @@ pub(super) fn of(ssl: Ssl<'_>) -> Option<PolicyDigest> {
     }
     client_auth::note_request();
     let depth = ssl.verify_depth();
-    let store = trust::of(ssl)?;
+    let store = trust_store::of(ssl)?;
     let flags = (ssl.param().flags() | store.flags) as u32 & !INDECISIVE_FLAGS;
     let security_level = ssl.security_level();
     let (trust, store_depth) = (store.trust, store.depth);
