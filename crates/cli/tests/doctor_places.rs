@@ -9,7 +9,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Gave, Running, compile, gave, library, openssl_places, run, skip, ticketshim};
+use common::{
+    Gave, Running, compile, gave, library, of_the_system, openssl_libraries, openssl_places, run, skip, ticketshim,
+};
 use tempfile::{TempDir, tempdir};
 
 /// Makes a context and waits. Then, by letter: e erases its environment, u becomes another user, n makes no context.
@@ -62,6 +64,10 @@ impl World {
         let library = dir.path().join("libticketshim.so.0");
         fs::copy(original, &library).unwrap();
         let path = library.to_str().unwrap().to_owned();
+        // Another OpenSSL than the system's may be where other users cannot go.
+        for file in openssl_libraries() {
+            fs::copy(&file, dir.path().join(file.file_name().unwrap())).unwrap();
+        }
         let places = openssl_places();
         let rpath = format!("-Wl,--no-as-needed,-rpath,{}", dir.path().display());
         let mut flags: Vec<&str> = places.iter().map(String::as_str).chain([rpath.as_str()]).collect();
@@ -321,7 +327,7 @@ fn a_root_directory_of_its_own() {
     }
     let Some(world) = World::new(&["-lssl", "-lcrypto"]) else { return };
     let jail = PathBuf::from(world.make("jail", 0o755, 0));
-    let libraries = Command::new("ldd").arg(&world.server).arg(&world.library).output().unwrap();
+    let libraries = of_the_system("ldd").arg(&world.server).arg(&world.library).output().unwrap();
     let libraries = String::from_utf8(libraries.stdout).unwrap();
     let words = libraries.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':'));
     for file in words.chain([world.server.to_str().unwrap(), world.library.to_str().unwrap()]) {

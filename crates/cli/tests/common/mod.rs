@@ -55,6 +55,14 @@ pub fn openssl_places() -> Vec<String> {
     vec![format!("-I{dir}/include"), format!("-L{dir}/lib64"), format!("-L{dir}/lib")]
 }
 
+/// The libraries of the OpenSSL in `OPENSSL_DIR`, if the tests run with one, by their sonames.
+pub fn openssl_libraries() -> Vec<PathBuf> {
+    let dir = std::env::var("OPENSSL_DIR").unwrap_or_default();
+    let places = ["lib64", "lib"].map(|lib| Path::new(&dir).join(lib)).into_iter().filter(|_| !dir.is_empty());
+    let files = places.filter_map(|place| place.read_dir().ok()).flatten().flatten().map(|file| file.path());
+    files.filter(|file| file.to_str().is_some_and(|path| path.contains("/lib") && path.contains(".so."))).collect()
+}
+
 /// A program of the system that uses OpenSSL: with its own, also where `OPENSSL_DIR` has the tests run with another,
 /// which may lack what it needs.
 pub fn of_the_system(program: &str) -> Command {
