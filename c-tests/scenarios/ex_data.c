@@ -51,7 +51,8 @@ static void clean_up_ssl(SSL *ssl)
     /* From 3.2 on libssl has freed most of a connection by then. */
     if (OpenSSL_version_num() < 0x30200000L)
         strange += SSL_set_SSL_CTX(ssl, other) != other;
-    SSL_CTX_set_verify(SSL_get_SSL_CTX(ssl), SSL_VERIFY_NONE, NULL);
+    /* Not the server's own: where clients are asked for nothing, its old tickets are not for. */
+    SSL_CTX_set_verify(other, SSL_VERIFY_NONE, NULL);
 }
 
 /* Called for `argl` = when * N_CLASSES + class. The value is &index_of of it. */
