@@ -41,7 +41,7 @@ pub(super) fn take(ctx: Ctx<'_>) {
 
 fn set(ctx: Ctx<'_>, callback: Option<KeyFn>) -> bool {
     let Some(real) = SSL_CTX_CALLBACK_CTRL.get() else { return false };
-    // SAFETY: a function pointer stays one; libssl makes it a KeyFn again.
+    // SAFETY: a function pointer stays one; libssl calls it as a KeyFn (SSL_CTX_set_tlsext_ticket_key_cb(3)).
     let callback = callback.map(|callback| unsafe { mem::transmute::<KeyFn, unsafe extern "C" fn()>(callback) });
     let callback: AnyFn = callback;
     // SAFETY: a live SSL_CTX (`Ctx`), and a callback of the type that SSL_CTX_set_tlsext_ticket_key_cb(3) has for this
@@ -76,6 +76,7 @@ unsafe extern "C" fn key_callback(
 /// `hctx` is the HMAC_CTX that libssl handed to the callback.
 unsafe fn set_mac(hctx: *mut HMAC_CTX, key: &[u8; 32]) -> bool {
     let Some(init) = HMAC_INIT_EX.find() else { return false };
-    // SAFETY: the caller's promise; the key has as many bytes as it says; the digest lives as long as the process.
+    // SAFETY: a live context for this call, by the caller's promise; the key has as many bytes as it says and is copied; the
+    // digest lives as long as the process (HMAC_Init_ex(3)).
     unsafe { init(hctx, key.as_ptr().cast(), key.len() as c_int, mechanism::sha256(), std::ptr::null_mut()) == 1 }
 }

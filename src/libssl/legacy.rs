@@ -30,9 +30,9 @@ const FATAL: c_int = 64;
 
 /// Raises an entry on the error queue.
 pub(crate) fn raise(reason: Reason, text: &CStr) {
-    // SAFETY: always allowed; the queue keeps the pointer, to a constant.
+    // SAFETY: the queue keeps the pointer, which is to a constant (ERR_put_error(3)).
     unsafe { ERR_put_error(ERR_LIB_SSL, 0, reason as c_int, chars(c"ticketshim"), 0) };
-    // SAFETY: one C string, as the count says; it is copied.
+    // SAFETY: one C string, as the count says; it is copied (ERR_add_error_data(3)).
     unsafe { ERR_add_error_data(1, text.as_ptr()) };
 }
 
@@ -62,11 +62,13 @@ pub(super) fn sha256() -> *const EVP_MD {
 /// `ctx` is the EVP_CIPHER_CTX that libssl handed to the callback.
 pub(super) unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
     let Some(job) = try_box(job) else { return false };
-    // SAFETY: the caller's promise; our own cipher, which has no init and so looks at neither key nor IV.
+    // SAFETY: a live context for this call, by the caller's promise; our own cipher, which has no init, so that neither key nor
+    // IV is looked at (EVP_CipherInit_ex(3)).
     if unsafe { EVP_CipherInit_ex(ctx, cipher(), ptr::null_mut(), ptr::null(), ptr::null(), enc) } != 1 {
         return false;
     }
-    // SAFETY: the context is initialised; `clean_up` below takes the job back.
+    // SAFETY: a live context for this call, by the caller's promise, with our cipher in it: its `clean_up` takes the job back
+    // when the context ends (EVP_CIPHER_meth_set_cleanup(3)).
     unsafe { EVP_CIPHER_CTX_set_app_data(ctx, Box::into_raw(job).cast()) };
     true
 }
@@ -95,17 +97,18 @@ fn make() -> *mut EVP_CIPHER {
     let cleanup = unsafe { EVP_CIPHER_meth_set_cleanup(made, Some(clean_up)) };
     let complete = [flags, iv_length, cipher, cleanup] == [1; 4];
     let probe = EVP_CIPHER_CTX_new();
-    // SAFETY: a new context (checked) and the method; no key and no IV, as in set_job.
+    // SAFETY: a new context (checked) and our own method, which has no init, so that neither key nor IV is looked at
+    // (EVP_CipherInit_ex(3)).
     let usable = !probe.is_null()
         && unsafe { EVP_CipherInit_ex(probe, made, ptr::null_mut(), ptr::null(), ptr::null(), 1) } == 1
         && !maybe_fail("provider");
-    // SAFETY: null or made above.
+    // SAFETY: null, or made above and used by nobody else (EVP_CIPHER_CTX_free(3)).
     unsafe { EVP_CIPHER_CTX_free(probe) };
     if complete && usable {
         return made;
     }
     // Each new context tries again, so what is of no use must not stay.
-    // SAFETY: made above, and the only context that it was in has ended.
+    // SAFETY: made above, and the only context that it was in has ended (EVP_CIPHER_meth_free(3)).
     unsafe { EVP_CIPHER_meth_free(made) };
     ptr::null_mut()
 }
@@ -134,7 +137,8 @@ unsafe extern "C" fn do_cipher(
         let sealing = unsafe { EVP_CIPHER_CTX_encrypting(ctx) } == 1;
         // libssl's buffer is as long as the input, and longer by EVP_MAX_BLOCK_LENGTH, 32, when it seals.
         let room = if sealing { inl + HEADER_LEN } else { inl };
-        // SAFETY: null or what set_job gave this context; used by one thread at a time.
+        // SAFETY: null, or the job that set_job gave this context, whose it is until `clean_up`. libssl runs the context in the
+        // one call that made it (construct_stateless_ticket in ssl/statem/statem_srvr.c, tls_decrypt_ticket in ssl/t1_lib.c).
         let Some(job) = (unsafe { job.as_mut() }) else { return Written(None) };
         if input.is_null() {
             // SAFETY: what the update has left of libssl's 32 bytes (construct_stateless_ticket in ssl/statem/statem_srvr.c).
@@ -158,7 +162,7 @@ unsafe extern "C" fn clean_up(ctx: *mut EVP_CIPHER_CTX) -> c_int {
             // SAFETY: the context that libcrypto ends (EVP_CIPHER_meth_set_cleanup(3)). What set_job put there is not looked at
             // again, also if this were called twice.
             unsafe { EVP_CIPHER_CTX_set_app_data(ctx, ptr::null_mut()) };
-            // SAFETY: made by into_raw in set_job.
+            // SAFETY: made by into_raw in set_job, and taken out of the context just now: nobody else has it.
             unsafe { Box::from_raw(job) }.end();
         }
     });

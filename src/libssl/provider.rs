@@ -67,7 +67,7 @@ const FATAL: c_int = (0x1 << 18) | COMMON;
 /// Raises an entry on the error queue.
 pub(crate) fn raise(reason: Reason, text: &CStr) {
     ERR_new();
-    // SAFETY: a constant format that takes one C string, which is one.
+    // SAFETY: a constant format that takes one C string, which is one (ERR_set_error(3)).
     unsafe { ERR_set_error(ERR_LIB_SSL, reason as c_int, chars(c"%s"), text.as_ptr()) };
 }
 
@@ -175,7 +175,8 @@ unsafe fn set_mac(hctx: *mut EVP_MAC_CTX, key: &[u8; 32]) -> bool {
         param(c"digest", OSSL_PARAM_UTF8_STRING, chars(c"SHA256").cast_mut().cast(), 6),
         END,
     ];
-    // SAFETY: the caller's promise; the parameters are only read, and end with END.
+    // SAFETY: a live context for this call, by the caller's promise; the parameters end with END, and are only read, and not
+    // after the call (EVP_MAC_CTX_set_params(3)).
     unsafe { EVP_MAC_CTX_set_params(hctx, params.as_ptr()) == 1 }
 }
 
@@ -186,7 +187,8 @@ unsafe fn set_mac(hctx: *mut EVP_MAC_CTX, key: &[u8; 32]) -> bool {
 pub(super) unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
     let mut job = Some(job);
     let params = [param(JOB, OSSL_PARAM_OCTET_PTR, ptr::from_mut(&mut job).cast(), size_of_val(&job)), END];
-    // SAFETY: the caller's promise; our own cipher, whose `init` below takes the job out of the option.
+    // SAFETY: a live context for this call, by the caller's promise; our own cipher, whose `init` below takes the job out of the
+    // option during the call (EVP_CipherInit_ex2(3)).
     unsafe { EVP_CipherInit_ex2(ctx, cipher(), ptr::null(), ptr::null(), enc, params.as_ptr()) == 1 }
 }
 
