@@ -17,7 +17,7 @@ use ticketshim_keys::settings::Bind;
 use super::client_auth_policy::Policies;
 use super::ffi;
 use super::handle::{Ctx, Evaluated, Hello, Ssl};
-use super::memory::{Archive, Kept, keep};
+use super::memory::{AppendList, Cached, cached};
 
 /// What of the binding belongs to one `SSL_CTX`.
 pub(crate) struct BindingFacts {
@@ -26,7 +26,7 @@ pub(crate) struct BindingFacts {
     /// Of the session id context in force, with the id if the mode binds to that: the words of a [`ContextDigest`]. Whoever
     /// sets another while a handshake reads it gives that one, as in libssl, a mixture: facts of no context that there was.
     context: [AtomicU64; 4],
-    public_keys: Archive<Kept<[u8; 32]>>,
+    public_keys: AppendList<Cached<[u8; 32]>>,
     pub(super) policies: Policies,
 }
 
@@ -60,8 +60,8 @@ impl BindingFacts {
         let facts = Self {
             id: new_id(bind)?,
             context: Default::default(),
-            public_keys: Archive::new(),
-            policies: Archive::new(),
+            public_keys: AppendList::new(),
+            policies: AppendList::new(),
         };
         facts.set_id_context(&[], bind);
         Some(facts)
@@ -112,7 +112,7 @@ impl BindingFacts {
 
     fn public_key(&self, ctx: Ctx<'_>) -> Option<Server<'static>> {
         match ctx.certificate_key() {
-            Some(key) => keep(&self.public_keys, [key].into_iter(), || public_key_digest(key)).map(Server::PublicKey),
+            Some(key) => cached(&self.public_keys, [key].into_iter(), || public_key_digest(key)).map(Server::PublicKey),
             None => Some(Server::Unnamed),
         }
     }

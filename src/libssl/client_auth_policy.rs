@@ -10,11 +10,11 @@ use openssl_sys::SSL_VERIFY_PEER;
 use ticketshim_core::binding::{Clients, Policy, PolicyDigest};
 
 use super::handle::{Ctx, Ssl};
-use super::memory::{Archive, Kept, keep};
+use super::memory::{AppendList, Cached, cached};
 use super::{client_auth, trust_store};
 
 /// Hashes of policies, kept with the context that they were met at.
-pub(crate) type Policies = Archive<Kept<PolicyDigest>>;
+pub(crate) type Policies = AppendList<Cached<PolicyDigest>>;
 
 /// The flags of a verification (<openssl/x509_vfy.h>) that only choose among good chains, and whose defaults differ between
 /// versions: `X509_V_FLAG_TRUSTED_FIRST`, `…_NO_ALT_CHAINS`, `…_NOTIFY_POLICY`. Any other may decide.
@@ -52,7 +52,7 @@ pub(super) fn of(ssl: Ssl<'_>) -> Option<PolicyDigest> {
     let facts = [numbers.as_flattened(), &trust[..], &count[..]].into_iter();
     let facts = facts.chain(client_ca_names.iter().copied()).chain(ca_names.iter().copied());
     match ssl.ctx().and_then(Ctx::part) {
-        Some(context) => keep(&context.facts.policies, facts, hash),
+        Some(context) => cached(&context.facts.policies, facts, hash),
         None => Some(hash()),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn try_copy<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Option<Vec<
 
 /// Values that are added now and then and read all the time, by many threads and without a lock: a list that only
 /// grows, freed with its owner.
-pub(crate) struct Archive<T> {
+pub(crate) struct AppendList<T> {
     newest: AtomicPtr<Entry<T>>,
 }
 
@@ -37,7 +37,7 @@ struct Entry<T> {
     older: *mut Entry<T>,
 }
 
-impl<T> Archive<T> {
+impl<T> AppendList<T> {
     pub(crate) const fn new() -> Self {
         Self { newest: AtomicPtr::new(ptr::null_mut()) }
     }
@@ -69,7 +69,7 @@ impl<T> Archive<T> {
     }
 }
 
-impl<T> Drop for Archive<T> {
+impl<T> Drop for AppendList<T> {
     fn drop(&mut self) {
         let mut next = *self.newest.get_mut();
         while !next.is_null() {
@@ -80,36 +80,36 @@ impl<T> Drop for Archive<T> {
     }
 }
 
-// SAFETY: an Archive hands out shared references only, and owns its entries: as a Vec<T> behind a shared reference.
-unsafe impl<T: Send + Sync> Sync for Archive<T> {}
-// SAFETY: an Archive owns its entries, as a Vec<T>: it may be dropped in another thread if they may.
-unsafe impl<T: Send> Send for Archive<T> {}
+// SAFETY: an AppendList hands out shared references only, and owns its entries: as a Vec<T> behind a shared reference.
+unsafe impl<T: Send + Sync> Sync for AppendList<T> {}
+// SAFETY: an AppendList owns its entries, as a Vec<T>: it may be dropped in another thread if they may.
+unsafe impl<T: Send> Send for AppendList<T> {}
 
 /// Most states of one context whose hashes are kept. One is usual; a program that changes a context under way has two.
-const KEPT: usize = 16;
+const CACHED: usize = 16;
 
 /// A hash and the facts that it was made from.
-pub(crate) struct Kept<T> {
+pub(crate) struct Cached<T> {
     facts: Vec<u8>,
     hash: T,
 }
 
 /// The kept hash over these facts, or a new one, which is kept as long as there is room.
-pub(crate) fn keep<'a, T: Copy>(
-    archive: &Archive<Kept<T>>,
+pub(crate) fn cached<'a, T: Copy>(
+    list: &AppendList<Cached<T>>,
     facts: impl Iterator<Item = &'a [u8]> + Clone,
     hash: impl FnOnce() -> T,
 ) -> Option<T> {
-    let same = |kept: &&Kept<T>| {
+    let same = |kept: &&Cached<T>| {
         let mut rest = kept.facts.as_slice();
         facts.clone().all(|fact| rest.strip_prefix(fact).map(|r| rest = r).is_some()) && rest.is_empty()
     };
-    if let Some(kept) = archive.iter().find(same) {
+    if let Some(kept) = list.iter().find(same) {
         return Some(kept.hash);
     }
     let hash = hash();
-    if archive.iter().count() < KEPT {
-        archive.add(Kept { facts: try_copy(facts)?, hash })?;
+    if list.iter().count() < CACHED {
+        list.add(Cached { facts: try_copy(facts)?, hash })?;
     }
     Some(hash)
 }
@@ -120,14 +120,14 @@ mod tests {
 
     #[test]
     fn hashes_are_kept_by_their_facts() {
-        let archive = Archive::new();
+        let list = AppendList::new();
         let parts: [&[u8]; 2] = [b"a", b"bc"];
-        assert_eq!(keep(&archive, parts.into_iter(), || 1), Some(1));
-        assert_eq!(keep(&archive, parts.into_iter(), || 2), Some(1));
-        assert_eq!(keep(&archive, [&b"abcd"[..]].into_iter(), || 3), Some(3));
+        assert_eq!(cached(&list, parts.into_iter(), || 1), Some(1));
+        assert_eq!(cached(&list, parts.into_iter(), || 2), Some(1));
+        assert_eq!(cached(&list, [&b"abcd"[..]].into_iter(), || 3), Some(3));
         for n in 0..100u8 {
-            assert_eq!(keep(&archive, [&[n][..]].into_iter(), || i32::from(n)), Some(i32::from(n)));
+            assert_eq!(cached(&list, [&[n][..]].into_iter(), || i32::from(n)), Some(i32::from(n)));
         }
-        assert_eq!(archive.iter().count(), KEPT);
+        assert_eq!(list.iter().count(), CACHED);
     }
 }
