@@ -9,12 +9,16 @@
 
 #[path = "build/elf.rs"]
 mod elf;
+#[path = "build/exports.rs"]
+mod exports;
 #[path = "build/linker.rs"]
 mod linker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
+
+use exports::{Export, Node};
 
 /// Kept in step with the soname by `make check-elf`; changes only when an exported function changes incompatibly.
 const SONAME: &str = "libticketshim.so.0";
@@ -59,14 +63,22 @@ const OPENSSL_4: Libssl = Libssl {
 impl Libssl {
     /// The nodes, with what belongs into them. The names matter to GNU ld only: it hides what is hidden by any node, even
     /// if `.symver` says where it belongs.
-    fn version_script(&self) -> String {
-        let tickets =
-            "SSL_CTX_set_session_ticket_cb; SSL_SESSION_set1_ticket_appdata; SSL_SESSION_get0_ticket_appdata;";
-        let mut script = format!("{OWN_NODE} {{ global: ticketshim_*; local: *; }};\n");
-        if self.tickets_node != self.node {
-            script += &format!("{} {{ global: {tickets} }};\n", self.tickets_node);
-        }
-        script + &format!("{} {{ global: SSL_*; }};\n", self.node)
+    fn version_script(&self, exports: &[Export]) -> String {
+        let names = |nodes: &[Node]| -> String {
+            let those = exports.iter().filter(|export| nodes.contains(&export.node));
+            those
+                .filter(|export| !export.since_3 || self.mechanism != "legacy")
+                .map(|one| format!("{}; ", one.name))
+                .collect()
+        };
+        let mut script = format!("{OWN_NODE} {{ global: {}local: *; }};\n", names(&[Node::Own]));
+        let node = if self.tickets_node == self.node {
+            names(&[Node::Libssl, Node::Tickets])
+        } else {
+            script += &format!("{} {{ global: {}}};\n", self.tickets_node, names(&[Node::Tickets]));
+            names(&[Node::Libssl])
+        };
+        script + &format!("{} {{ global: {node}}};\n", self.node)
     }
 }
 
@@ -80,6 +92,7 @@ fn main() -> ExitCode {
 fn build_script() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=build");
+    println!("cargo::rerun-if-changed=src/exports");
     println!("cargo::rustc-check-cfg=cfg(mechanism, values(\"legacy\", \"provider\"))");
     println!("cargo::rustc-check-cfg=cfg(store_objects, values(\"get0\", \"get1\"))");
     // Never set when compiling: cbindgen turns it into "unless <openssl/ssl.h> has said so already".
@@ -96,7 +109,8 @@ fn build_script() {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_else(|| refuse("cargo gave no OUT_DIR")));
     let script = out.join("symbol-versions.map");
-    if let Err(error) = fs::write(&script, libssl.version_script()) {
+    let exports = exports::list(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_or_else(|why| refuse(&why));
+    if let Err(error) = fs::write(&script, libssl.version_script(&exports)) {
         refuse(&format!("{} could not be written: {error}", script.display()));
     }
     let target = env::var("TARGET").unwrap_or_default();

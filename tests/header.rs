@@ -1,9 +1,13 @@
-//! Holds the committed headers to the source. `make header` (or `TICKETSHIM_WRITE_HEADER=1`) writes it anew.
+//! Holds committed headers and lists to the source. `make header` (or `TICKETSHIM_WRITE_HEADER=1`) writes it anew.
 
 use std::fmt::Write;
 use std::path::Path;
 
+use exports::Node;
 use ticketshim_keys::counters::{INFO, Kind};
+
+#[path = "../build/exports.rs"]
+mod exports;
 
 #[test]
 fn header_is_what_the_source_says() {
@@ -32,6 +36,24 @@ fn c_tests_know_all_reasons() {
         "/* refusals.h: the reasons to refuse a ticket. `make header` writes it. */\n#define TS_REFUSALS(X){members}\n"
     );
     is_written(&Path::new(env!("CARGO_MANIFEST_DIR")).join("c-tests/harness/refusals.h"), &text);
+}
+
+#[test]
+fn the_check_of_the_built_file_knows_all_exports() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = "# Everything that libticketshim.so exports: name, which symbol version (of what libssl always had, of what came with
+# ticket callbacks, our own), and 3 if OpenSSL 1.1.1 has no such function. `make header` writes it.
+"
+    .to_owned();
+    for export in exports::list(root).expect("exports") {
+        let node = match export.node {
+            Node::Libssl => "libssl",
+            Node::Tickets => "tickets",
+            Node::Own => "own",
+        };
+        writeln!(text, "{} {node}{}", export.name, if export.since_3 { " 3" } else { "" }).expect("a String grows");
+    }
+    is_written(&root.join("c-tests/elf/exports.txt"), &text);
 }
 
 /// Holds a committed file to what it should be, or writes it.

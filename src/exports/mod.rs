@@ -1,8 +1,9 @@
 //! The C ABI: every function that this library exports, thin. Each checks its pointers, and hands over.
 //!
 //! Each export carries the symbol version that the same function has in libssl, so that only programs of *that* libssl
-//! bind to it. The version is given by `.symver` beside the function; `build.rs` makes the nodes; `c-tests/elf/check`
-//! holds the built library to the list in `c-tests/elf/exports.txt`.
+//! bind to it. The version is given by `.symver` beside the function: those lines are the list of
+//! exports, which `build.rs` makes the linker's script of and `make header` `c-tests/elf/exports.txt`, to which
+//! `c-tests/elf/check` holds the built library.
 
 mod interposed;
 #[cfg(mechanism = "provider")]
