@@ -172,7 +172,10 @@ version_libssl!("SSL_set_SSL_CTX");
 /// As SSL_set_SSL_CTX(3); a NULL SSL is answered.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX) -> *mut SSL_CTX {
-    pass!(real::SET_SSL_CTX, ssl, ctx);
+    // Servers switch amid a handshake, where nothing may wait for the dynamic linker, as the look at who calls does.
+    if !real::is_global() && !context::is_ours(ctx) {
+        pass!(real::SET_SSL_CTX, ssl, ctx);
+    }
     let real = guard(None, || {
         if is_null(ssl, "SSL_set_SSL_CTX", "ssl") {
             return None;

@@ -155,6 +155,11 @@ pub(crate) fn set_id_context(ctx: Ctx<'_>, bytes: &[u8]) {
     context.facts.set_id_context(bytes, shim().settings.bind);
 }
 
+/// Whether the core was given a part of this context. It may be another libssl's: nothing is read there.
+pub(crate) fn is_ours(ctx: *const openssl_sys::SSL_CTX) -> bool {
+    Context::class().has(ctx.cast())
+}
+
 /// How many contexts there are.
 pub(super) fn count() -> usize {
     CONTEXTS.load(Ordering::Relaxed)

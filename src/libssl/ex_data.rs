@@ -108,6 +108,11 @@ impl<T: Part> Class<T> {
         *self.index.get()?
     }
 
+    /// Whether the object at this address has a part. Nothing is read there: it may be another library's.
+    pub(super) fn has(&self, object: *const c_void) -> bool {
+        self.parts.find(object.cast_mut()).is_some()
+    }
+
     /// The part of an object.
     #[inline]
     pub(super) fn get(&self, object: &impl Object) -> Option<NonNull<T>> {

@@ -125,6 +125,11 @@ impl<F: Copy> Real<F> {
     }
 }
 
+/// Whether every call in this process is one of the libssl that this library works for.
+pub(crate) fn is_global() -> bool {
+    link::is_global()
+}
+
 /// A constant that ends with NUL, as C wants it.
 pub(super) const fn constant(text: &'static str) -> &'static CStr {
     match CStr::from_bytes_with_nul(text.as_bytes()) {
