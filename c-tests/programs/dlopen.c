@@ -4,10 +4,11 @@
  * what libssl then does inside may come back to it. Either way all works: full
  * handshake, ticket, resumption. TLS 1.2 without certificates keeps it small.
  *
- * dlmopen.c does the same in a link namespace of its own.
+ * dlmopen.c does the same in a link namespace of its own, deepbind.c with
+ * RTLD_DEEPBIND, reload.c three times.
  */
 #ifndef _GNU_SOURCE
-# define _GNU_SOURCE /* RTLD_DEFAULT */
+# define _GNU_SOURCE /* RTLD_DEFAULT, RTLD_DEEPBIND */
 #endif
 #include <dlfcn.h>
 #include <stdint.h>
@@ -54,12 +55,19 @@ static void ok(int cond, const char *what)
 static Lmid_t space = SPACE;
 #endif
 
+#ifndef FLAGS
+# define FLAGS (RTLD_NOW | RTLD_LOCAL)
+#endif
+#ifndef TIMES
+# define TIMES 1
+#endif
+
 static void *load(const char *file)
 {
 #ifdef SPACE
-    void *handle = dlmopen(space, file, RTLD_NOW | RTLD_LOCAL);
+    void *handle = dlmopen(space, file, FLAGS);
 #else
-    void *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    void *handle = dlopen(file, FLAGS);
 #endif
 
     if (handle == NULL) {
@@ -159,7 +167,7 @@ static int shim_is_well(void)
     return stats.n[2] == stats.n[3] && stats.n[12] == 0;
 }
 
-int main(void)
+static void once(void)
 {
     void *libssl = load("libssl" SUFFIX), *libcrypto;
     SSL_CTX *srv, *cli;
@@ -178,6 +186,7 @@ int main(void)
 #define FIND_CRYPTO(name) find(libcrypto, #name, &x##name);
     FUNCTIONS(FIND)
     CRYPTO_FUNCTIONS(FIND_CRYPTO)
+    gen_calls = 0;
     srv = new_ctx();
     cli = new_ctx();
     ok(xSSL_CTX_set_session_ticket_cb(srv, gen_cb, NULL, NULL) == 1,
@@ -195,6 +204,12 @@ int main(void)
     ok(shim_is_well(), "the shim is there or is not, and well");
     dlclose(libssl);
     dlclose(libcrypto);
+}
+
+int main(void)
+{
+    for (int i = 0; i < TIMES; i++)
+        once();
     printf("1..%d\n", tests);
     return failed > 0;
 }
