@@ -6,19 +6,19 @@ PACKAGES_lint         := $(PACKAGES_build) git shellcheck
 PACKAGES_core         := $(PACKAGES_build) openssl gdb procps util-linux python3 python3-prometheus-client
 PACKAGES_cli          := $(PACKAGES_core)
 # clang is the second compiler that the header must satisfy.
-PACKAGES_c            := $(PACKAGES_build) openssl clang perl python3 libboost-context-dev
+PACKAGES_c            := $(PACKAGES_build) openssl clang perl python3 libboost-context-dev locales
 PACKAGES_fast         := $(PACKAGES_core) $(PACKAGES_c)
 PACKAGES_linkers      := $(PACKAGES_build) lld clang
 PACKAGES_sharing      := $(PACKAGES_build) openssl gdb perl procps python3 nginx haproxy systemd util-linux strace
 PACKAGES_binding      := $(PACKAGES_build) openssl perl nginx apache2
-PACKAGES_valgrind     := $(PACKAGES_build) openssl perl valgrind
+PACKAGES_valgrind     := $(PACKAGES_build) openssl perl valgrind locales
 PACKAGES_instructions := $(PACKAGES_build) python3 valgrind
 PACKAGES_models       := build-essential
 # Clients, other preloads, and what looks at system calls, too.
 PACKAGES_hostile      := $(PACKAGES_build) openssl perl python3 gdb nginx procps util-linux strace curl libio-socket-ssl-perl \
                          php-cli nodejs wget git libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 libeatmydata1 libfaketime
 PACKAGES_endurance    := $(PACKAGES_hostile)
-PACKAGES_versions     := $(PACKAGES_build) openssl perl libboost-context-dev
+PACKAGES_versions     := $(PACKAGES_build) openssl perl libboost-context-dev locales
 PACKAGES_install      := $(PACKAGES_build) man-db mandoc bash-completion zsh fish systemd cmake meson ninja-build
 PACKAGES_kubernetes   := python3 python3-venv python3-yaml procps util-linux
 PACKAGES_docs         := git
@@ -32,7 +32,7 @@ PACKAGES_fuzz         := $(PACKAGES_build)
 LLVM                   = $(shell rustc -vV 2> /dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 # rustup's component llvm-tools, if it is there.
 LLVM_TOOLS             = $(shell rustc --print target-libdir 2> /dev/null)/../bin
-PACKAGES_sanitizers    = $(PACKAGES_hostile) valgrind libboost-context-dev clang-$(LLVM) libclang-rt-$(LLVM)-dev
+PACKAGES_sanitizers    = $(PACKAGES_hostile) valgrind libboost-context-dev locales clang-$(LLVM) libclang-rt-$(LLVM)-dev
 PACKAGES_coverage      = $(PACKAGES_build) $(if $(wildcard $(LLVM_TOOLS)/llvm-cov),,llvm-$(LLVM))
 # proftpd-core and vsftpd cannot be installed together.
 PACKAGES_servers      := nginx apache2 haproxy stunnel4 lighttpd lighttpd-mod-openssl hitch mosquitto redis-server \
