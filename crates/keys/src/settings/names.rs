@@ -56,17 +56,20 @@ pub fn misspelt(name: &[u8]) -> Option<Complaint> {
     Some(Complaint { problem, instead: "" })
 }
 
-/// How many letters must be put in, taken out or changed to make one name of the other (Levenshtein).
+/// How many letters must be put in, taken out, changed or swapped with their neighbour to make one name of the other.
 fn distance(one: &[u8], other: &[u8]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+        let mut next = vec![i + 1];
         for (j, b) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+            let mut least = (row[j] + usize::from(a != b)).min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[other.len()]
 }
@@ -88,6 +91,7 @@ mod tests {
             ("TICKETSHIM_LOGLEVEL", "LOG"),
             ("TICKETSHIM_BINDING", "BIND"),
             ("TICKETSHIM_MOD", "MODE"),
+            ("TICKETSHIM_MDOE", "MODE"),
             ("TICKETSHIM_ROTAT", "ROTATE"),
             ("TICKETSHIM_ACCEPTS", "ACCEPT"),
             ("TICKETSHIM_CONF", "CONFIG"),
