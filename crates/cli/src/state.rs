@@ -1,8 +1,9 @@
 //! `ticketshim state`: makes, shows, advances and replaces state files. What a state file is, is `ticketshim-keys`'.
 
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use data_encoding::{BASE64_MIME_PERMISSIVE, HEXLOWER_PERMISSIVE};
@@ -25,6 +26,8 @@ enum Trouble {
     Refused(Refusal),
     /// Of what was asked.
     Asked(String),
+    /// Of the keys that were given.
+    Given(String),
 }
 
 type Outcome = Result<Exit, Trouble>;
@@ -41,6 +44,10 @@ pub fn state(command: args::State) -> Exit {
         Err(Trouble::Asked(why)) => {
             complain(why);
             Exit::TROUBLE
+        }
+        Err(Trouble::Given(why)) => {
+            complain(why);
+            Exit::NO
         }
         Err(Trouble::Refused(refusal)) => {
             let refusal = about(file, refusal);
@@ -78,9 +85,26 @@ impl From<Refusal> for Trouble {
 
 fn init(args: &args::StateInit) -> Outcome {
     let new = new_state(&args.times, &args.source)?;
+    makeable(&args.file)?;
     state::create(&args.file, &new)?;
     say(format_args!("{}: made, {}", args.file.display(), in_words(&new)));
     Ok(Exit::OK)
+}
+
+/// Refuses what would be refused as soon as it is made, and what is there and no file.
+fn makeable(file: &Path) -> Result<(), Refusal> {
+    match fs::symlink_metadata(file).map(|meta| meta.file_type()) {
+        Ok(there) if there.is_dir() => return Err(Refusal::IsDirectory),
+        Ok(there) if !there.is_file() && !there.is_symlink() => return Err(Refusal::NotAFile),
+        // It exists: that is said first.
+        Ok(_) => return Ok(()),
+        Err(_) => {}
+    }
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match fs::metadata(dir).map(|meta| meta.mode() & 0o7777) {
+        Ok(mode) if mode & 0o1002 == 0o0002 => Err(Refusal::Directory(mode)),
+        _ => Ok(()),
+    }
 }
 
 fn reseed(args: &args::StateReseed) -> Outcome {
@@ -195,7 +219,10 @@ fn new_state_like(old: Option<Schedule>, times: &Times, source: &Source) -> Resu
     let now = clock::now();
     match seed(source)? {
         None => Ok(State::random(schedule, now)?),
-        Some(Given::Seed(seed)) => Ok(State::from_seed(&seed, schedule, now)?),
+        Some(Given::Seed(seed)) => State::from_seed(&seed, schedule, now).map_err(|refusal| match refusal {
+            Refusal::Weak => Trouble::Given(WEAK.to_owned()),
+            other => other.into(),
+        }),
         Some(Given::Whole(state)) if times.rotate.is_none() && times.accept.is_none() => Ok(*state),
         Some(Given::Whole(_)) => {
             Err(Trouble::Asked("a state file has its times in it: leave --rotate and --accept out".to_owned()))
@@ -232,6 +259,10 @@ fn schedule(old: Option<Schedule>, times: &Times) -> Result<Schedule, Trouble> {
 
 /// 7 days.
 const MOST: u64 = 7 * 86_400;
+
+/// Of a seed, before there is a file.
+const WEAK: &str = "the seed that was given is a constant or a pattern, and nothing was written: give a random one (openssl \
+                    rand -hex 32)";
 
 enum Given {
     Seed(Secret),

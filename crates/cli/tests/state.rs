@@ -120,3 +120,23 @@ fn what_is_no_seed() {
     assert_eq!(run(&["state", "init", &file, "--rotate", "1s", "--accept", "7d"]).code, 2);
     assert!(!dir.path().join("state").exists());
 }
+
+#[test]
+fn what_would_be_refused_is_not_made() {
+    let dir = tempdir().unwrap();
+    let open = dir.path().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let file = open.join("state").to_str().unwrap().to_owned();
+    let gave = run(&["state", "init", &file]);
+    assert!(gave.code == 1 && gave.err.contains("0777: chmod o-w"), "{}", gave.err);
+    assert!(fs::read_dir(&open).unwrap().next().is_none());
+    for (there, says) in [("/tmp", "is a directory"), ("/dev/null", "is not a regular file")] {
+        let gave = run(&["state", "init", there]);
+        assert!(gave.code == 1 && gave.err.contains(says), "{there}: {}", gave.err);
+    }
+    let file = dir.path().join("state").to_str().unwrap().to_owned();
+    let gave = with_stdin(&["state", "init", "--from-stdin", &file], &[0; 32]);
+    assert!(gave.code == 1 && gave.err.contains("the seed that was given"), "{}", gave.err);
+    assert!(!gave.err.contains("reseed") && fs::symlink_metadata(&file).is_err());
+}
