@@ -15,7 +15,11 @@ pub fn advice(program: &str) -> &'static [&'static str] {
              resume, which such servers demand; for clients that do not, set TICKETSHIM_BIND=none",
         ],
         "haproxy" => &["with tls-ticket-keys, HAProxy's own keys win"],
-        "apache2" | "httpd" => &["with SSLSessionTicketKeyFile, httpd's own keys win"],
+        "apache2" | "httpd" => &[
+            "Debian's configuration has `SSLSessionTickets off` (mods-available/ssl.conf): no tickets, nothing to help with; \
+             set it on",
+            "with SSLSessionTicketKeyFile, httpd's own keys win",
+        ],
         "master" | "postfix" | "smtpd" | "tlsmgr" => {
             &["Postfix clears the environment: name LD_PRELOAD and the TICKETSHIM_ variables in import_environment"]
         }
