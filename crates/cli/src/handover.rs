@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::launcher;
+use crate::library;
 use crate::text::file_name;
 
 /// Why what the command starts gets no settings of ours, and what to do instead; `None` if it gets them.
@@ -11,6 +13,11 @@ pub fn by(path: &Path, arguments: &[OsString]) -> Option<String> {
     let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let plain = || words.iter().filter(|word| !word.starts_with('-'));
     let rest = words.join(" ");
+    if let Some(word) = launcher::clears(path, arguments) {
+        return Some(format!(
+            "{name} takes LD_PRELOAD away from what it starts ({word}): `{name} … ticketshim run -- CMD` instead"
+        ));
+    }
     match name.as_str() {
         "systemctl" => Some(by_systemd(&name, plain().nth(1))),
         "service" | "invoke-rc.d" => Some(by_systemd(&name, plain().next())),
@@ -38,8 +45,9 @@ fn by_systemd(name: &str, unit: Option<&String>) -> String {
     });
     format!(
         "{name} has the service manager start {unit}, with the environment of its unit and nothing of this one: `systemctl \
-         edit {unit}`, put LD_PRELOAD and TICKETSHIM_STATE there (examples: /usr/share/doc/ticketshim/examples), restart it, \
-         and ask `ticketshim doctor {unit}`"
+         edit {unit}`, put LD_PRELOAD and TICKETSHIM_STATE there (examples: {}), restart it, \
+         and ask `ticketshim doctor {unit}`",
+        library::examples()
     )
 }
 

@@ -91,3 +91,11 @@ fn check(path: PathBuf) -> Result<Library, NoLibrary> {
     let libssl = elf.libssl_versions.clone().ok_or_else(|| wrong("without the symbols of a libssl"))?;
     Ok(Library { elf, libssl })
 }
+
+/// Where the example files of this installation are, as messages name them.
+pub fn examples() -> String {
+    let command = std::env::current_exe().unwrap_or_default();
+    let prefix = command.parent().and_then(Path::parent);
+    let dir = prefix.map(|prefix| prefix.join("share/doc/ticketshim/examples")).filter(|dir| dir.is_dir());
+    dir.map_or_else(|| "docs/operators/ of the source".to_owned(), |dir| dir.display().to_string())
+}

@@ -18,6 +18,7 @@ mod exit;
 mod generate;
 mod handover;
 mod inspect;
+mod launcher;
 mod library;
 mod loader;
 mod manual;

@@ -46,7 +46,7 @@ const CHAPTERS: [Chapter; 10] = [
             ("122", "CMD runs with more rights than its caller (set-user-ID, capabilities)"),
             ("121", "CMD uses another version of libssl"),
             ("120", "CMD is for another machine or C library"),
-            ("119", "CMD has another process start the server, which gets no settings of this one (systemctl, docker)"),
+            ("119", "what starts the server gives it no settings of this one (systemctl, docker, env -i)"),
         ],
         examples: &[
             (

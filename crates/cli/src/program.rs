@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::elf::Elf;
 use crate::exit::Exit;
 use crate::handover;
+use crate::launcher;
 use crate::library::Library;
 use crate::loader;
 
@@ -92,10 +93,16 @@ pub fn resolve(command: &OsStr, arguments: &[OsString]) -> Result<Program, Canno
     loop {
         steps.push((at.clone(), arguments.clone()));
         match look(&at)? {
-            Kind::Program(elf) => match env_command(&at, &arguments) {
+            Kind::Program(elf) => match launcher::command(&at, &arguments) {
                 Some((command, rest)) if scripts.len() < MAX_SCRIPTS => {
+                    let next = match search(&command) {
+                        Ok(next) => next,
+                        Err(why) if at.file_name().is_some_and(|name| name == "env") => return Err(why),
+                        // Its options may be others than the ones that are known: it is run as it is.
+                        Err(_) => return Ok(Program { path, scripts, elf: *elf, steps }),
+                    };
                     scripts.push(at);
-                    at = search(&command)?;
+                    at = next;
                     arguments = rest;
                 }
                 _ => return Ok(Program { path, scripts, elf: *elf, steps }),
@@ -113,9 +120,21 @@ pub fn resolve(command: &OsStr, arguments: &[OsString]) -> Result<Program, Canno
 }
 
 impl Program {
+    /// The program and its arguments.
+    pub fn last(&self) -> (&Path, &[OsString]) {
+        self.steps.last().map_or((&self.elf.path, &[]), |(path, arguments)| (path, arguments))
+    }
+
+    /// Whether `ticketshim run` is on the way.
+    pub fn is_run(&self) -> bool {
+        self.steps.iter().any(|(path, arguments)| launcher::is_run(path, arguments))
+    }
+
     /// Whether the library can be put in front of the program.
     pub fn check(&self, library: &Library) -> Result<(), Cannot> {
-        if let Some(why) = self.steps.iter().find_map(|(path, arguments)| handover::by(path, arguments)) {
+        // `ticketshim run` sets anew what was cleared before it.
+        let runs = self.steps.iter().rposition(|(path, arguments)| launcher::is_run(path, arguments)).unwrap_or(0);
+        if let Some(why) = self.steps[runs..].iter().find_map(|(path, arguments)| handover::by(path, arguments)) {
             return Err(Cannot::HandsOver(why));
         }
         let path = self.elf.path.clone();
@@ -233,27 +252,4 @@ fn search(command: &OsStr) -> Result<PathBuf, Cannot> {
     });
     // With one that may not be executed, that is what is wrong; `look` says so.
     found.or(unusable).ok_or_else(|| Cannot::NotFound(name.to_path_buf()))
-}
-
-/// If the program is env(1): the command that it will run, and its arguments.
-fn env_command(path: &Path, arguments: &[OsString]) -> Option<(OsString, Vec<OsString>)> {
-    if path.file_name()? != "env" {
-        return None;
-    }
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let bytes = argument.as_bytes();
-        if let Some(text) = bytes.strip_prefix(b"-S").or_else(|| bytes.strip_prefix(b"--split-string=")) {
-            let words = text.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
-            let words = words.map(|w| OsStr::from_bytes(w).to_owned());
-            let all: Vec<OsString> = words.chain(rest.cloned()).collect();
-            return env_command(path, &all);
-        }
-        if matches!(bytes, b"-u" | b"-C" | b"--unset" | b"--chdir") {
-            rest.next();
-        } else if !bytes.starts_with(b"-") && !bytes.contains(&b'=') {
-            return Some((argument.clone(), rest.cloned().collect()));
-        }
-    }
-    None
 }

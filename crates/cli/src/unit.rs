@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ticketshim_keys::settings::{self, Settings};
 
+use crate::access::Who;
 use crate::process::{self, Process};
 
 /// Where unit files are, the first wins (systemd.unit(5)).
@@ -26,6 +27,12 @@ pub struct Unit {
     pub command: Vec<String>,
     /// What it puts into the environment.
     pub environment: HashMap<String, String>,
+    /// What it does that hides from here what its program finds: `KEY=VALUE`.
+    pub hides: Vec<String>,
+    /// What it takes out of the environment.
+    pub unset: Vec<String>,
+    /// Its directories in /var/lib, which are made before it starts.
+    pub directories: Vec<String>,
 }
 
 impl Unit {
@@ -65,6 +72,9 @@ impl Unit {
 
     /// What it sets a variable to.
     pub fn variable(&self, name: &str) -> Option<&str> {
+        if self.unset.iter().any(|unset| unset == name) {
+            return None;
+        }
         self.environment.get(name).map(String::as_str)
     }
 
@@ -87,9 +97,54 @@ impl Unit {
                 }
                 ("ExecStart", "") => self.command.clear(),
                 ("ExecStart", command) => self.command = words(command.trim_start_matches(['-', '@', ':', '+', '!'])),
+                ("UnsetEnvironment", "") => self.unset.clear(),
+                ("UnsetEnvironment", names) => self.unset.extend(words(names)),
+                ("StateDirectory", "") => self.directories.clear(),
+                ("StateDirectory", names) => self.directories.extend(words(names)),
+                (key @ ("RootDirectory" | "RootImage" | "User" | "Group" | "DynamicUser"), value) => {
+                    self.hides.retain(|hides| hides.split('=').next() != Some(key));
+                    if !matches!((key, value), (_, "" | "/" | "root" | "0") | ("DynamicUser", "no" | "false" | "off")) {
+                        self.hides.push(format!("{key}={value}"));
+                    }
+                }
                 _ => {}
             }
         }
+    }
+
+    /// Whether the directory of a file is one that is made before the service starts.
+    pub fn makes_directory_of(&self, file: &Path) -> bool {
+        let mut made =
+            self.directories.iter().map(|name| Path::new("/var/lib").join(name.split(':').next().unwrap_or("")));
+        made.any(|dir| file.starts_with(dir))
+    }
+
+    /// Who its processes are; `None` if that cannot be told.
+    pub fn user(&self) -> Option<Who> {
+        let of = |key| self.hidden(key).and_then(|hides| hides.split_once('=')).map(|(_, value)| value);
+        let (user, group) = match (of("DynamicUser"), of("User"), of("Group")) {
+            (None, None, None) => return Some(Who::root()),
+            (None, Some(user), group) => (user, group),
+            _ => return None,
+        };
+        // NAME:x:UID:GID:…
+        let lines = fs::read_to_string("/etc/passwd").ok()?;
+        let fields = lines.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let entry = fields.into_iter().find(|entry| entry.len() > 3 && (entry[0] == user || entry[2] == user))?;
+        // NAME:x:GID:MEMBER,…
+        let lines = fs::read_to_string("/etc/group").unwrap_or_default();
+        let groups = lines
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>())
+            .filter(|of| of.len() > 3 && (of[3].split(',').any(|member| member == entry[0]) || group == Some(of[0])));
+        let groups: Vec<&str> = groups.map(|of| of[2]).collect();
+        let (uid, gid) = (entry[2], entry[3]);
+        Some(Who::of_status(&format!("Uid: 0 0 0 {uid}\nGid: 0 0 0 {gid}\nGroups: {}\n", groups.join(" "))))
+    }
+
+    /// Such a line, by its key.
+    pub fn hidden(&self, key: &str) -> Option<&str> {
+        self.hides.iter().find(|hides| hides.split('=').next() == Some(key)).map(String::as_str)
     }
 
     fn assign(&mut self, pairs: impl IntoIterator<Item = String>) {

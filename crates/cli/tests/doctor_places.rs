@@ -362,7 +362,7 @@ fn a_root_directory_of_its_own() {
 fn services_of_systemd() {
     let Some(world) = World::new(&["-lssl", "-lcrypto"]) else { return };
     let script = "mount -t tmpfs t /etc; mkdir -p /etc/systemd/system/x.service.d; \
-                  printf '[Service]\\nExecStart=%s\\n' \"$1\" > /etc/systemd/system/x.service; \
+                  printf '[Service]\\nExecStart=%b\\n' \"$1\" > /etc/systemd/system/x.service; \
                   printf '[Service]\\nEnvironment=\"LD_PRELOAD=%s\"\\n' \"$2\" > /etc/systemd/system/x.service.d/t.conf; \
                   exec \"$0\" doctor \"${3:-x.service}\"";
     let (command, server) = (env!("CARGO_BIN_EXE_ticketshim"), world.server.to_str().unwrap());
@@ -376,5 +376,73 @@ fn services_of_systemd() {
         let Some(mut asks) = elsewhere(script, &[command, server, preload, name]) else { return };
         let gave = gave(asks.env("TICKETSHIM_LIB", &world.library).stdin(Stdio::null()).output().unwrap());
         assert!(gave.code == code && verdict(&gave).contains(says), "{preload} {name}: {}{}", gave.out, gave.err);
+    }
+}
+
+/// What a unit says beside its program and its variable decides too.
+#[test]
+fn services_whose_library_or_state_file_does_not_get_there() {
+    let Some(world) = World::new(&["-lssl", "-lcrypto"]) else { return };
+    let script = "mount -t tmpfs t /etc; mkdir -p /etc/systemd/system; \
+                  printf 'root:x:0:0::/:/bin/sh\\nwww:x:65534:65534::/:/bin/sh\\n' > /etc/passwd; \
+                  printf '[Service]\\nExecStart=%b\\n' \"$1\" > /etc/systemd/system/x.service; exec \"$0\" doctor x.service";
+    let server = world.server.display();
+    let preload = format!("Environment=LD_PRELOAD={}", world.library.display());
+    let keys = world.make("root-only", 0o700, 0);
+    let command = env!("CARGO_BIN_EXE_ticketshim");
+    for (unit, code, says) in [
+        (format!("{server}\\n{preload}"), 0, "with the library in front"),
+        (format!("/usr/bin/env -i {server}\\n{preload}"), 1, "takes LD_PRELOAD away"),
+        (format!("/usr/bin/nice {server}\\n{preload}"), 0, "with the library in front"),
+        (format!("{server}\\n{preload}\\nUnsetEnvironment=LD_PRELOAD"), 1, "UnsetEnvironment"),
+        (format!("{server}\\n{preload}\\nRootDirectory=/srv"), 2, "RootDirectory=/srv"),
+        (format!("{server}\\n{preload}\\nEnvironment=TICKETSHIM_STATE={keys}/state"), 0, "with the library in front"),
+        (format!("{server}\\n{preload}\\nEnvironment=TICKETSHIM_STATE={keys}/state\\nUser=www"), 1, "out of reach"),
+        (
+            format!("{server}\\n{preload}\\nEnvironment=TICKETSHIM_STATE={keys}/state\\nDynamicUser=yes"),
+            2,
+            "state file",
+        ),
+        (format!("{server}\\n{preload}\\nEnvironment=TICKETSHIM_STATE=/var/lib/no-t/s"), 1, "install -d"),
+        (
+            format!("{server}\\n{preload}\\nEnvironment=TICKETSHIM_STATE=/var/lib/no-t/s\\nStateDirectory=no-t"),
+            0,
+            "with the library in front",
+        ),
+        (format!("{command} run --bind sni -- {server}"), 0, "with `ticketshim run`"),
+    ] {
+        let Some(mut asks) = elsewhere(script, &[command, &unit]) else { return };
+        let gave = gave(asks.env("TICKETSHIM_LIB", &world.library).stdin(Stdio::null()).output().unwrap());
+        assert!(gave.code == code && verdict(&gave).contains(says), "{unit}: {}{}", gave.out, gave.err);
+    }
+}
+
+#[test]
+fn launchers_are_looked_through() {
+    if library().is_none() {
+        return;
+    }
+    for (code, line) in [
+        (1, "env -i openssl"),
+        (1, "env -u LD_PRELOAD openssl"),
+        (1, "env LD_PRELOAD= openssl"),
+        (1, "setpriv --reset-env openssl"),
+        (0, "env A=1 openssl"),
+        (0, "nice -n 5 openssl"),
+        (0, "nohup openssl"),
+        (0, "setpriv --no-new-privs openssl"),
+        (0, "timeout -k 1 5 openssl"),
+        (0, "setsid openssl"),
+        (2, "sh -c openssl"),
+        (2, "chroot / openssl"),
+    ] {
+        let words: Vec<&str> = ["doctor", "--"].into_iter().chain(line.split(' ')).collect();
+        let gave = run(&words);
+        assert_eq!(gave.code, code, "{line}: {}{}", gave.out, gave.err);
+        if code == 1 {
+            assert!(verdict(&gave).contains("ticketshim run -- CMD"), "{line}: {}", gave.out);
+            let words: Vec<&str> = ["run", "--"].into_iter().chain(line.split(' ')).collect();
+            assert_eq!(run(&words).code, 119, "{line}");
+        }
     }
 }

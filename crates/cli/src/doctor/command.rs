@@ -11,6 +11,7 @@ use super::report::{Outcome, Report};
 use super::{keys, known, version};
 use crate::access::{self, Who};
 use crate::exit::Exit;
+use crate::launcher;
 use crate::library::{self, Library};
 use crate::loader;
 use crate::process;
@@ -67,10 +68,11 @@ pub fn look(report: &mut Report, name: &OsStr, arguments: &[OsString], unit: Opt
     }
     let settings = unit.map_or_else(Settings::load, Unit::settings);
     let on = keys::settings(report, &settings);
-    let who = unit.is_none().then(Who::ourselves);
+    let who = unit.map_or_else(|| Some(Who::ourselves()), Unit::user);
     let mut unknown = None;
     // A unit may have its directory made before it starts.
-    if let Some(file) = settings.state.as_ref().filter(|file| unit.is_none() || file.exists()) {
+    let made = |file: &Path| unit.is_some_and(|unit| !file.exists() && unit.makes_directory_of(file));
+    if let Some(file) = settings.state.as_ref().filter(|file| !made(file)) {
         let way = access::resolve(Path::new("/"), file, false, who.as_ref());
         match keys::state_file(report, file, &way, who.as_ref()) {
             keys::Use::Used => {}
@@ -80,8 +82,9 @@ pub fn look(report: &mut Report, name: &OsStr, arguments: &[OsString], unit: Opt
     }
     report.fact("linkage", linkage.as_ref().unwrap_or(&Linkage::Not));
     let name = file_name(&found.elf.path);
-    if !found.scripts.is_empty() && known::is_shell(&name) {
-        let verdict = "a shell script: which program it ends in cannot be seen from its file. What it starts inherits the \
+    let (last, words) = found.last();
+    if (known::is_shell(&name) && !words.is_empty()) || launcher::is_opaque(last, words) {
+        let verdict = "a shell, a script or a launcher: which program it ends in cannot be seen from here. What it starts inherits the \
                        setting, unless it clears the environment: ask again with that program, or its process id";
         return (Outcome::Unknown, verdict.to_owned());
     }

@@ -305,8 +305,9 @@ fn without_library(
     if let Some(unit) = unit {
         let verdict = format!(
             "{name} was started without the library: `systemctl edit {}`, put LD_PRELOAD and TICKETSHIM_STATE there \
-             (examples: /usr/share/doc/ticketshim/examples), restart it, and ask again",
-            unit.name
+             (examples: {}), restart it, and ask again",
+            unit.name,
+            library::examples()
         );
         return (Outcome::WillNot, verdict);
     }

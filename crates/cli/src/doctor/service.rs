@@ -6,6 +6,8 @@ use std::path::Path;
 use super::report::{Outcome, Report};
 use super::{command, live};
 use crate::exit::Exit;
+use crate::library;
+use crate::program;
 use crate::unit::{self, Unit};
 
 pub fn examine(name: &str, json: bool) -> Exit {
@@ -31,8 +33,25 @@ fn look(report: &mut Report, name: &str) -> (Outcome, String) {
     };
     let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
     let (outcome, verdict) = command::look(report, program.as_ref(), &arguments, Some(&unit));
+    if let Some(root) = unit.hidden("RootDirectory").or_else(|| unit.hidden("RootImage")) {
+        let verdict = format!(
+            "{name} has {root}: which files it finds there cannot be seen from here: start it, and ask again as root"
+        );
+        return (Outcome::Unknown, verdict);
+    }
     if outcome != Outcome::WillHelp {
         return (outcome, verdict);
+    }
+    if program::resolve(program.as_ref(), &arguments).is_ok_and(|found| found.is_run()) {
+        let verdict = format!("{name} starts it with `ticketshim run`: `systemctl restart {name}`, and ask again");
+        return (Outcome::WillHelp, verdict);
+    }
+    if unit.unset.iter().any(|unset| unset.split('=').next() == Some("LD_PRELOAD")) {
+        let verdict = format!(
+            "{name} has UnsetEnvironment=LD_PRELOAD, so the library is not put in front: `systemctl edit {name}`, take that \
+             out, and ask again"
+        );
+        return (Outcome::WillNot, verdict);
     }
     let preload = unit.variable("LD_PRELOAD").unwrap_or_default();
     let named = preload.split([' ', ':']).find(|path| path.contains("libticketshim"));
@@ -54,7 +73,8 @@ fn look(report: &mut Report, name: &str) -> (Outcome, String) {
             Outcome::WillNot,
             format!(
                 "{name} starts {program} without the library: `systemctl edit {name}`, put LD_PRELOAD and TICKETSHIM_STATE \
-                 there (examples: /usr/share/doc/ticketshim/examples), restart it, and ask again"
+                 there (examples: {}), restart it, and ask again",
+                library::examples()
             ),
         ),
     }
