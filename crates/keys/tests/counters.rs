@@ -51,6 +51,53 @@ fn process_with_workers() {
     wait();
 }
 
+/// A worker that was taken over fills what it shares with its master with an address in that one's own memory, where
+/// something lies that looks like a stats file.
+#[test]
+fn process_with_a_hostile_worker() {
+    let Some(file) = given("FILE") else { return };
+    let _store = store(&file);
+    add(Counter::Sealed);
+    // A header of 64 bytes and 256 rows, all free by their tokens (docs/stats-file.md).
+    let mut like_a_file = vec![0xaau8; file::LEN];
+    like_a_file[..file::MAGIC.len()].copy_from_slice(file::MAGIC);
+    for row in like_a_file[64..].chunks_exact_mut((file::LEN - 64) / 256) {
+        row[..8].fill(0);
+    }
+    let before = like_a_file.clone();
+    let address = like_a_file.as_ptr().expose_provenance() as u64;
+    let worker = fork(|| {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let mut scribbled = 0;
+        for line in maps.lines().filter(|line| line.contains(" rw-s ") && line.contains("/dev/zero")) {
+            let (from, to) = line.split(' ').next().and_then(|range| range.split_once('-')).unwrap();
+            let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap());
+            let words = address.to_ne_bytes().repeat((to - from) as usize / 8);
+            let memory = OpenOptions::new().write(true).open("/proc/self/mem").unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&memory, &words, from).unwrap();
+            scribbled += 1;
+        }
+        assert!(scribbled > 0, "{maps}");
+    });
+    assert!(ended_well(worker));
+    for _ in 0..3 {
+        add(Counter::Sealed);
+    }
+    assert!(like_a_file == before, "the master wrote where its worker said");
+    say("lives");
+    wait();
+}
+
+#[test]
+fn a_worker_does_not_say_where_its_master_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stats");
+    let mut process = Process::start("process_with_a_hostile_worker", &[("FILE", file.to_str().unwrap())]);
+    assert!(process.hear().contains("lives"));
+    assert!(process.end().success());
+    assert_eq!(fs::metadata(&file).unwrap().len(), file::LEN as u64);
+}
+
 #[test]
 fn workers_counts_are_all_there_and_a_restart_goes_on() {
     let dir = tempfile::tempdir().unwrap();

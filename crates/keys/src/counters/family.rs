@@ -31,13 +31,24 @@ use crate::state::ChainId;
 use crate::sys::{self, Mapping};
 use crate::{clock, log, random};
 
-/// The page that this family counts in; null until there is a file to publish in.
-static FAMILY: AtomicPtr<Family> = AtomicPtr::new(ptr::null_mut());
+/// Where this process counts; null until there is a file to publish in.
+static MEMBER: AtomicPtr<Member> = AtomicPtr::new(ptr::null_mut());
 /// This process's place in its family (low half), and the generation of the process that it is the place of.
 static PLACE: AtomicU64 = AtomicU64::new(0);
 
 /// This process, or one before it, has shown that it serves.
 static SERVES: AtomicBool = AtomicBool::new(false);
+
+/// What a process knows of its family by itself: in memory of its own, because processes of the family may have other
+/// rights, and must not say where another one writes. A child has a copy.
+struct Member {
+    family: &'static Family,
+    mapping: Mapping,
+    /// Device and inode of the file that is mapped.
+    file: [u64; 2],
+    /// The system does not let us publish.
+    is_mute: AtomicBool,
+}
 
 /// All zeros in the beginning. Shared with processes that may have other rights: what is read from here is not trusted
 /// to be in any range.
@@ -46,10 +57,6 @@ struct Family {
     row: Row,
     /// Raised after each change of `row`.
     changes: AtomicU64,
-    /// The mapping of the file. All that have this page have it at the same place.
-    mapped: AtomicU64,
-    /// Device and inode of the file that is mapped.
-    file: [AtomicU64; 2],
     /// Our row in the file, 0 for none yet.
     index: AtomicU64,
     /// When the row was last written.
@@ -109,32 +116,31 @@ pub(crate) enum Report {
 
 /// One more of each; none is a gauge, which are no part of the row's counters.
 pub(super) fn add_all(counters: &[Counter]) {
-    let Some(family) = family() else { return };
+    let Some(member) = member() else { return };
     for counter in counters {
-        family.row.counters[*counter as usize].fetch_add(1, SeqCst);
-        family.row.count_in_epoch(*counter);
+        member.family.row.counters[*counter as usize].fetch_add(1, SeqCst);
+        member.family.row.count_in_epoch(*counter);
     }
-    family.publish(counters);
+    member.publish(counters);
 }
 
 /// One of this process's gauges has changed. A client that inherited the library has contexts, too, and no part in the file.
 pub(super) fn gauge_changed() {
     if SERVES.load(Relaxed)
-        && let Some(family) = family()
+        && let Some(member) = member()
     {
-        family.publish(&[]);
+        member.publish(&[]);
     }
 }
 
 /// In a child of fork(2): takes a place in the family, and writes that to the file if the family has a row there.
 /// Async-signal-safe: system calls and atomics.
 pub(super) fn join() {
-    let Some(family) = family() else { return };
-    let Some(mapping) = Mapping::at(family.mapped.load(Relaxed) as usize, file::LEN) else { return };
+    let Some(Member { family, mapping, .. }) = member().filter(|member| !member.is_mute.load(Relaxed)) else { return };
     sys::as_a_guest(|| {
         let Some(place) = family.place() else { return };
         let Some(index) = family.index() else { return };
-        if owner(mapping, index).is_ok_and(|owner| owner == family.row.token.load(Relaxed)) {
+        if owner(*mapping, index).is_ok_and(|owner| owner == family.row.token.load(Relaxed)) {
             let at = HEADER_LEN + index * ROW_LEN + at::PROCESSES + place * PROCESS_LEN;
             // If it does not get there, the next count has it with it.
             let _ = mapping.write_from(at, &family.row.processes[place]);
@@ -144,17 +150,18 @@ pub(super) fn join() {
 
 /// Publishes what is new beside the counters.
 pub(crate) fn report(report: Report) {
-    let Some(family) = family() else { return };
+    let Some(member) = member() else { return };
+    let row = &member.family.row;
     match report {
         Report::Keys(id, epoch) => {
-            for (place, half) in family.row.chain.iter().zip(id.0.as_chunks().0) {
+            for (place, half) in row.chain.iter().zip(id.0.as_chunks().0) {
                 place.store(u64::from_ne_bytes(*half), Relaxed);
             }
-            family.row.epoch.store(epoch, Relaxed);
+            row.epoch.store(epoch, Relaxed);
         }
-        Report::Refusal(word) => family.row.refusal.store(word, Relaxed),
+        Report::Refusal(word) => row.refusal.store(word, Relaxed),
     }
-    family.publish(&[]);
+    member.publish(&[]);
 }
 
 pub(super) fn publish_in(path: &Path, create: bool) {
@@ -173,18 +180,18 @@ fn publish_there(path: &Path, create: bool) {
     if create && TRIED.swap(now, Relaxed) == now {
         return;
     }
-    let family = family();
-    let known = family.map(|family| family.file.each_ref().map(|number| number.load(Relaxed)));
+    let member = member();
+    let known = member.map(|member| member.file);
     if known.is_some() && sys::as_a_guest(|| file::is_whole(path)) == known {
         return;
     }
     match sys::as_a_guest(|| file::open(path, create, now)) {
         // The file was cut off, and is whole again: who has it mapped goes on.
         Ok(opened) if known == Some(opened.id) => {}
-        Ok(opened) => sys::as_a_guest(|| found(&opened, family.is_none(), now)),
+        Ok(opened) => sys::as_a_guest(|| found(&opened, member.is_none(), now)),
         // When the library is loaded there is nobody to say it to, and a worker may be in a place from where it cannot see
         // the file that it writes. Else it is worth a line, once.
-        Err(trouble) if create && family.is_none() => {
+        Err(trouble) if create && member.is_none() => {
             log::warn_once(&SAID, format_args!("no counters in {}: {trouble}", path.display()));
         }
         Err(_) => {}
@@ -196,34 +203,64 @@ fn found(file: &file::Opened, first: bool, now: u64) {
     let mut token = [0; 8];
     let Ok(mapping) = file.map() else { return };
     let Some(page) = sys::shared_page::<Family>().filter(|_| random::fill(&mut token)) else { return };
+    let Some(own) = sys::private_page::<Member>() else { return };
     // SAFETY: a page of ours, zeroed, which is what a family begins as; it is never unmapped.
     let family = unsafe { page.as_ref() };
     let row = &family.row;
     row.token.store(u64::from_ne_bytes(token).max(1), Relaxed);
     row.began.store(now, Relaxed);
     row.boot.store(sys::boot_id(), Relaxed);
-    for (place, number) in family.file.iter().zip(file.id) {
-        place.store(number, Relaxed);
-    }
     // What was counted before there was a file.
     for counter in ALL.into_iter().filter(|counter| first && !counter.is_gauge()) {
         row.counters[counter as usize].store(value(counter), Relaxed);
     }
-    let before = FAMILY.load(SeqCst);
-    if let Some(before) = self::family() {
+    let before = MEMBER.load(SeqCst);
+    if let Some(Member { family: before, .. }) = member() {
         // A file that was removed, and another in its place: it begins at zero, but not without a chain.
         let both = row.chain.iter().zip(&before.row.chain);
         let both = both.chain([(&row.epoch, &before.row.epoch), (&row.refusal, &before.row.refusal)]);
         both.for_each(|(new, old)| new.store(old.load(Relaxed), Relaxed));
     }
-    family.mapped.store(mapping.start() as u64, Relaxed);
-    // If another thread was faster, a page is wasted.
-    let _ = FAMILY.compare_exchange(before, page.as_ptr(), SeqCst, SeqCst);
+    // SAFETY: a page of ours with room for it, which nobody else knows of yet.
+    unsafe { own.write(Member { family, mapping, file: file.id, is_mute: AtomicBool::new(false) }) };
+    // If another thread was faster, two pages are wasted.
+    let _ = MEMBER.compare_exchange(before, own.as_ptr(), SeqCst, SeqCst);
 }
 
-fn family() -> Option<&'static Family> {
+fn member() -> Option<&'static Member> {
     // SAFETY: null, or the page that `found` published, which is never unmapped.
-    NonNull::new(FAMILY.load(SeqCst)).map(|page| unsafe { page.as_ref() })
+    NonNull::new(MEMBER.load(SeqCst)).map(|page| unsafe { page.as_ref() })
+}
+
+impl Member {
+    /// Copies all to our row in the file. `counters` are those that were just raised.
+    fn publish(&self, counters: &[Counter]) {
+        self.family.changes.fetch_add(1, SeqCst);
+        if self.is_mute.load(Relaxed) {
+            return;
+        }
+        let (family, mapping) = (self.family, self.mapping);
+        let now = clock::now();
+        let published = sys::as_a_guest(|| {
+            let place = family.place().map(|place| &family.row.processes[place]);
+            family.row.written.store(now, Relaxed);
+            let start = HEADER_LEN + family.find_row(mapping, counters, now)? * ROW_LEN;
+            let write = || {
+                place.map(Process::set_gauges);
+                mapping.write_from(start, &family.row)
+            };
+            write_newest(&family.changes, write, || place.is_some_and(Process::set_gauges))?;
+            family.written.store(now, Relaxed);
+            Ok::<(), io::Error>(())
+        });
+        // Anything else is a file that is not whole just now, or full of rows: the next count tries again.
+        if let Err(error) = published
+            && matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS | libc::EACCES))
+        {
+            self.is_mute.store(true, Relaxed);
+            log::warn(format_args!("no more counters: the system forbids process_vm_writev ({error})"));
+        }
+    }
 }
 
 impl Family {
@@ -263,32 +300,6 @@ impl Family {
         self.row.processes[place].set_gauges();
         PLACE.store(u64::from(generation) << 32 | place as u64, Relaxed);
         Some(place)
-    }
-
-    /// Copies all to our row in the file. `counters` are those that were just raised.
-    fn publish(&self, counters: &[Counter]) {
-        self.changes.fetch_add(1, SeqCst);
-        let Some(mapping) = Mapping::at(self.mapped.load(Relaxed) as usize, file::LEN) else { return };
-        let now = clock::now();
-        let published = sys::as_a_guest(|| {
-            let place = self.place().map(|place| &self.row.processes[place]);
-            self.row.written.store(now, Relaxed);
-            let start = HEADER_LEN + self.find_row(mapping, counters, now)? * ROW_LEN;
-            let write = || {
-                place.map(Process::set_gauges);
-                mapping.write_from(start, &self.row)
-            };
-            write_newest(&self.changes, write, || place.is_some_and(Process::set_gauges))?;
-            self.written.store(now, Relaxed);
-            Ok::<(), io::Error>(())
-        });
-        // Anything else is a file that is not whole just now, or full of rows: the next count tries again.
-        if let Err(error) = published
-            && matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS | libc::EACCES))
-        {
-            self.mapped.store(0, Relaxed);
-            log::warn(format_args!("no more counters: the system forbids process_vm_writev ({error})"));
-        }
     }
 
     /// Our row in the file, taken now if we have none or have lost it.

@@ -12,6 +12,13 @@ pub(crate) fn shared_page<T>() -> Option<NonNull<T>> {
     NonNull::new(ptr::with_exposed_provenance_mut(start))
 }
 
+/// A zeroed page of this process's own; a child has a copy. Never unmapped.
+pub(crate) fn private_page<T>() -> Option<NonNull<T>> {
+    const { assert!(size_of::<T>() <= 4096 && align_of::<T>() <= 4096) }
+    let start = map(-1, 4096, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS).ok()?;
+    NonNull::new(ptr::with_exposed_provenance_mut(start))
+}
+
 /// A file's bytes at an address that is never used as one: whoever truncates the file would end the process that does
 /// (SIGBUS). The kernel copies to it and from it, and says EFAULT instead.
 #[derive(Clone, Copy)]
@@ -23,16 +30,6 @@ pub(crate) struct Mapping {
 impl Mapping {
     pub(super) fn of(fd: libc::c_int, len: usize) -> io::Result<Self> {
         Ok(Self { start: map(fd, len, libc::MAP_SHARED)?, len })
-    }
-
-    /// One that was made by this process or one before it; none at 0.
-    pub(crate) fn at(start: usize, len: usize) -> Option<Self> {
-        (start != 0).then_some(Self { start, len })
-    }
-
-    /// Where it is.
-    pub(crate) fn start(self) -> usize {
-        self.start
     }
 
     /// Copies `bytes` to it.
