@@ -5,7 +5,7 @@
  * ts-run:
  * ts-run: TICKETSHIM_ROTATE=1s TICKETSHIM_ACCEPT=60s TICKETSHIM_STATE=/dev/shm/ticketshim-none/state TICKETSHIM_LOG=off
  */
-#define _GNU_SOURCE /* clearenv, strdup */
+#define _GNU_SOURCE /* clearenv */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,9 +53,8 @@ static int resumes(ts_proto proto)
 int main(void)
 {
     const ts_proto protos[] = { TS_TLS12, TS_TLS13 };
-    const char *shim = getenv("TS_EXPECT_SHIM");
+    int shim = ts_shim_expected();
 
-    shim = shim != NULL ? strdup(shim) : NULL;
     for (size_t p = 0; p < 2; p++) {
         for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
             struct rlimit before, now;
@@ -76,8 +75,8 @@ int main(void)
             ts_ok(well, "%s: %s", ts_proto_name(protos[p]), limits[i].name);
         }
         clearenv();
-        if (shim != NULL)
-            setenv("TS_EXPECT_SHIM", shim, 1); /* the harness's own */
+        if (shim)
+            setenv("TS_EXPECT_SHIM", "1", 1); /* the harness's own */
         ts_ok(resumes(protos[p]), "%s: an empty environment", ts_proto_name(protos[p]));
     }
     return ts_done();
