@@ -102,6 +102,13 @@ pub fn clears(path: &Path, arguments: &[OsString]) -> Option<String> {
     }
 }
 
+/// Whether it makes another user of what it runs.
+pub fn changes_user(path: &Path, arguments: &[OsString]) -> bool {
+    let Some((_, rest)) = command(path, arguments).filter(|_| file_name(path) == "setpriv") else { return false };
+    let own = &arguments[..arguments.len() - rest.len() - 1];
+    own.iter().any(|word| [&b"--reuid"[..], b"--euid"].iter().any(|option| word.as_bytes().starts_with(option)))
+}
+
 /// Whether it is this command, which puts the library in front.
 pub fn is_run(path: &Path, arguments: &[OsString]) -> bool {
     file_name(path) == "ticketshim" && arguments.first().is_some_and(|word| word == "run")

@@ -125,6 +125,11 @@ impl Program {
         self.steps.last().map_or((&self.elf.path, &[]), |(path, arguments)| (path, arguments))
     }
 
+    /// Whether it runs as another user than whoever starts the command.
+    pub fn changes_user(&self) -> bool {
+        self.steps.iter().any(|(path, arguments)| launcher::changes_user(path, arguments))
+    }
+
     /// Whether `ticketshim run` is on the way.
     pub fn is_run(&self) -> bool {
         self.steps.iter().any(|(path, arguments)| launcher::is_run(path, arguments))

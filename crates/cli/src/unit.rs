@@ -72,10 +72,13 @@ impl Unit {
 
     /// What it sets a variable to.
     pub fn variable(&self, name: &str) -> Option<&str> {
-        if self.unset.iter().any(|unset| unset == name) {
-            return None;
-        }
-        self.environment.get(name).map(String::as_str)
+        self.environment.get(name).map(String::as_str).filter(|_| !self.unsets(name))
+    }
+
+    /// Whether it takes a variable out: by its name, or only with a value that it has.
+    pub fn unsets(&self, name: &str) -> bool {
+        let with_value = self.environment.get(name).map(|value| format!("{name}={value}"));
+        self.unset.iter().any(|unset| unset == name || Some(unset) == with_value.as_ref())
     }
 
     /// Takes over what a file says.

@@ -395,6 +395,7 @@ fn services_whose_library_or_state_file_does_not_get_there() {
         (format!("/usr/bin/env -i {server}\\n{preload}"), 1, "takes LD_PRELOAD away"),
         (format!("/usr/bin/nice {server}\\n{preload}"), 0, "with the library in front"),
         (format!("{server}\\n{preload}\\nUnsetEnvironment=LD_PRELOAD"), 1, "UnsetEnvironment"),
+        (format!("{server}\\n{preload}\\nUnsetEnvironment=LD_PRELOAD=/x.so"), 0, "with the library in front"),
         (format!("{server}\\n{preload}\\nRootDirectory=/srv"), 2, "RootDirectory=/srv"),
         (format!("{server}\\n{preload}\\nEnvironment=TICKETSHIM_STATE={keys}/state"), 0, "with the library in front"),
         (format!("{server}\\n{preload}\\nEnvironment=TICKETSHIM_STATE={keys}/state\\nUser=www"), 1, "out of reach"),
@@ -445,4 +446,9 @@ fn launchers_are_looked_through() {
             assert_eq!(run(&words).code, 119, "{line}");
         }
     }
+    let dir = tempdir().unwrap();
+    let mut command = ticketshim();
+    command.env("TICKETSHIM_STATE", dir.path().join("state"));
+    let gave = gave(command.args(["doctor", "--", "setpriv", "--reuid=65534", "openssl"]).output().unwrap());
+    assert!(gave.code == 2 && verdict(&gave).contains("the user that it changes to"), "{}", gave.out);
 }

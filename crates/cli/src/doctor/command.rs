@@ -80,6 +80,9 @@ pub fn look(report: &mut Report, name: &OsStr, arguments: &[OsString], unit: Opt
             keys::Use::Unknown => unknown = Some("whether the state file is used cannot be seen from here: see above"),
         }
     }
+    if settings.state.is_some() && found.changes_user() {
+        unknown = Some("whether the user that it changes to can use the state file cannot be seen from here");
+    }
     report.fact("linkage", linkage.as_ref().unwrap_or(&Linkage::Not));
     let name = file_name(&found.elf.path);
     let (last, words) = found.last();

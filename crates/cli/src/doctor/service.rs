@@ -46,7 +46,7 @@ fn look(report: &mut Report, name: &str) -> (Outcome, String) {
         let verdict = format!("{name} starts it with `ticketshim run`: `systemctl restart {name}`, and ask again");
         return (Outcome::WillHelp, verdict);
     }
-    if unit.unset.iter().any(|unset| unset.split('=').next() == Some("LD_PRELOAD")) {
+    if unit.unsets("LD_PRELOAD") {
         let verdict = format!(
             "{name} has UnsetEnvironment=LD_PRELOAD, so the library is not put in front: `systemctl edit {name}`, take that \
              out, and ask again"
