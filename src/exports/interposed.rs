@@ -25,7 +25,7 @@ version_libssl!("SSL_CTX_new");
 /// As SSL_CTX_new(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn SSL_CTX_new(method: *const SSL_METHOD) -> *mut SSL_CTX {
-    pass!(real::SSL_CTX_NEW, method);
+    pass!(real::SSL_CTX_NEW, by method; method);
     let Some((real, watched)) = guard(None, || {
         let real = real::SSL_CTX_NEW.get()?;
         Some((real, connection::watch(method)))
@@ -51,7 +51,7 @@ version_libssl!("SSL_CTX_callback_ctrl");
 /// As SSL_CTX_callback_ctrl(3); NULL is answered.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SSL_CTX_callback_ctrl(ctx: *mut SSL_CTX, cmd: c_int, fp: AnyFn) -> c_long {
-    pass!(real::SSL_CTX_CALLBACK_CTRL, ctx, cmd, fp);
+    pass!(real::SSL_CTX_CALLBACK_CTRL, of ctx; ctx, cmd, fp);
     guard(0, || {
         // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_callback_ctrl(3)).
         let Some(context) = (unsafe { context_of(ctx, "SSL_CTX_callback_ctrl") }) else { return 0 };
@@ -79,7 +79,7 @@ version_libssl!("SSL_CTX_ctrl");
 /// As SSL_CTX_ctrl(3); a NULL context is answered, except for the commands that libssl takes it with.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn SSL_CTX_ctrl(ctx: *mut SSL_CTX, cmd: c_int, larg: c_long, parg: *mut c_void) -> c_long {
-    pass!(real::SSL_CTX_CTRL, ctx, cmd, larg, parg);
+    pass!(real::SSL_CTX_CTRL, of ctx; ctx, cmd, larg, parg);
     let real = guard(None, || {
         // These check a list against the library, not against a context.
         let without_ctx = matches!(
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
     sid_ctx: *const c_uchar,
     sid_ctx_len: c_uint,
 ) -> c_int {
-    pass!(real::SET_SESSION_ID_CONTEXT, ctx, sid_ctx, sid_ctx_len);
+    pass!(real::SET_SESSION_ID_CONTEXT, of ctx; ctx, sid_ctx, sid_ctx_len);
     guard(Api::Failed.into(), || {
         const FUNCTION: &str = "SSL_CTX_set_session_id_context";
         // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_session_id_context(3)).
@@ -153,7 +153,7 @@ version_libssl!("SSL_CTX_set_alpn_select_cb");
 /// As SSL_CTX_set_alpn_select_cb(3); NULL is left alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SSL_CTX_set_alpn_select_cb(ctx: *mut SSL_CTX, callback: AnyFn, arg: *mut c_void) {
-    pass!(real::SET_ALPN_SELECT_CB, ctx, callback, arg);
+    pass!(real::SET_ALPN_SELECT_CB, of ctx; ctx, callback, arg);
     guard((), || {
         // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_alpn_select_cb(3)).
         let Some(context) = (unsafe { context_of(ctx, "SSL_CTX_set_alpn_select_cb") }) else { return };
@@ -197,7 +197,7 @@ version_libssl!("SSL_CTX_set_verify");
 /// As SSL_CTX_set_verify(3); NULL is left alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SSL_CTX_set_verify(ctx: *mut SSL_CTX, mode: c_int, callback: AnyFn) {
-    pass!(real::SSL_CTX_SET_VERIFY, ctx, mode, callback);
+    pass!(real::SSL_CTX_SET_VERIFY, of ctx; ctx, mode, callback);
     guard((), || {
         // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_verify(3)).
         let Some(context) = (unsafe { context_of(ctx, "SSL_CTX_set_verify") }) else { return };

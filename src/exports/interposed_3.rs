@@ -22,7 +22,7 @@ pub unsafe extern "C-unwind" fn SSL_CTX_new_ex(
     propq: *const c_char,
     method: *const SSL_METHOD,
 ) -> *mut SSL_CTX {
-    pass!(mechanism::SSL_CTX_NEW_EX, libctx, propq, method);
+    pass!(mechanism::SSL_CTX_NEW_EX, by method; libctx, propq, method);
     let Some((real, watched)) = guard(None, || {
         let real = mechanism::SSL_CTX_NEW_EX.get()?;
         Some((real, connection::watch(method)))
@@ -45,7 +45,7 @@ version_libssl!("SSL_CTX_set_tlsext_ticket_key_evp_cb");
 /// As SSL_CTX_set_tlsext_ticket_key_evp_cb(3); NULL is answered.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut SSL_CTX, fp: mechanism::KeyFn) -> c_int {
-    pass!(mechanism::SET_TICKET_KEY_EVP_CB, ctx, fp);
+    pass!(mechanism::SET_TICKET_KEY_EVP_CB, of ctx; ctx, fp);
     guard(Api::Failed.into(), || {
         const FUNCTION: &str = "SSL_CTX_set_tlsext_ticket_key_evp_cb";
         // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).

@@ -34,7 +34,7 @@ pub unsafe extern "C" fn SSL_CTX_set_session_ticket_cb(
     dec_cb: SSL_CTX_decrypt_session_ticket_fn,
     arg: *mut c_void,
 ) -> c_int {
-    pass!(real::SET_SESSION_TICKET_CB, ctx, gen_cb, dec_cb, arg);
+    pass!(real::SET_SESSION_TICKET_CB, of ctx; ctx, gen_cb, dec_cb, arg);
     guard(Api::Failed.into(), || {
         // SAFETY: the caller's promise: NULL, or a live SSL_CTX until this returns (SSL_CTX_set_session_ticket_cb(3)).
         let Some(context) = (unsafe { context_of(ctx, "SSL_CTX_set_session_ticket_cb") }) else {

@@ -54,7 +54,22 @@ use call;
 
 /// What an interposed function does first: if the caller uses another libssl than the one that this library works for, all
 /// that there is to do is to call that one's.
+/// (A context of ours, and a method, say more than who calls.)
 macro_rules! pass {
+    ($real:expr, of $ctx:ident; $($argument:ident),*) => {
+        // A context that the core has a part of is none of another libssl's, whoever calls.
+        if !$crate::libssl::real::is_global()
+            && !$crate::libssl::context::is_ours($ctx)
+            && let Some(real) = $real.of_another()
+        {
+            return $crate::exports::call!(real($($argument),*));
+        }
+    };
+    ($real:expr, by $method:ident; $($argument:ident),*) => {
+        if let Some(real) = $real.of_another_than($method) {
+            return $crate::exports::call!(real($($argument),*));
+        }
+    };
     ($real:expr, $($argument:ident),*) => {
         if let Some(real) = $real.of_another() {
             return $crate::exports::call!(real($($argument),*));

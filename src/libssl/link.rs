@@ -181,28 +181,32 @@ const LOCAL: *mut c_void = ptr::without_provenance_mut(2);
 /// A function that every libssl has and that no library puts itself in front of: what it is in, is the libssl.
 const MARK: &CStr = c"SSL_CTX_get_ex_data";
 
+/// A symbol version that no library has: one that still answers has no versions at all, as no libssl of OpenSSL's.
+const NO_NODE: &CStr = c"TICKETSHIM_NONE";
+
 /// The libssl that we work for. The first call decides: the one that all of the process finds after us, or, if there is
-/// none (it came with a plugin, as Python's), the one that the caller finds. `None` if that is no libssl of our version.
-pub(super) fn home() -> Option<Home> {
+/// none (it came with a plugin, as Python's), the one that `method` is of, or that the caller finds. `None` if that is no
+/// libssl of our version.
+pub(super) fn home(method: *const c_void) -> Option<Home> {
     let kind = KIND.load(Ordering::Acquire);
     if !kind.is_null() {
         let (handle, base) = (HANDLE.load(Ordering::Relaxed), BASE.load(Ordering::Relaxed));
         return Some(Home { handle, base, is_global: kind == GLOBAL });
     }
-    // SAFETY: dlvsym takes two C strings; both are constants.
-    let next = unsafe { libc::dlvsym(libc::RTLD_NEXT, chars(MARK), chars(NODE)) };
-    let is_global = !next.is_null();
-    let mark = if is_global { next } else { behind_caller(MARK, NODE)? };
-    let (base, handle) = object(mark)?;
+    let next = next_mark();
+    let is_global = next.is_some();
+    let (base, handle) = next
+        .or_else(|| mark_beside(method))
+        .or_else(|| callers_mark(None))
+        .and_then(object)
+        .and_then(|(base, handle)| works(base, handle).then_some((base, handle)))?;
     // Two threads may both look. If they find the same libssl they write the same; if not, the first has decided.
     if let Err(first) = BASE.compare_exchange(ptr::null_mut(), base, Ordering::Relaxed, Ordering::Relaxed)
         && first != base
     {
         return None;
     }
-    if !fill(handle) {
-        return None;
-    }
+    fill(handle);
     HANDLE.store(handle, Ordering::Relaxed);
     KIND.store(if is_global { GLOBAL } else { LOCAL }, Ordering::Release);
     Some(Home { handle, base, is_global })
@@ -221,54 +225,97 @@ impl Home {
     }
 }
 
-/// If the caller uses another libssl than the one that we work for: its function of that name.
-pub(super) fn of_another(name: &CStr, node: &CStr, home: Option<Home>) -> Option<*mut c_void> {
+/// If the caller uses another libssl than the one that we work for: its function of that name. The libssl is the one that
+/// `method` is of, if that is known: that holds also where a call does not show who made it (a tail call).
+pub(super) fn of_another(name: &CStr, method: *const c_void) -> Option<*mut c_void> {
+    let home = home(method);
     if home.is_some_and(|home| home.is_global) {
         return None;
     }
-    let mark = behind_caller(MARK, NODE)?;
-    if home.is_some_and(|home| base(mark) == home.base) {
+    let mark = mark_beside(method).or_else(|| callers_mark(home));
+    if let (Some(home), Some(mark)) = (home, mark)
+        && base(mark) == home.base
+    {
         return None;
     }
-    behind_caller(name, node)
+    match mark {
+        Some(mark) if find(libc::RTLD_NEXT, MARK) != Some(mark) => inside(mark, |handle| find(handle, name)),
+        // All of the process finds it, and other libraries may stand between us and it.
+        _ => find(libc::RTLD_NEXT, name),
+    }
 }
 
-/// Writes the addresses of all functions. Whether all are there.
-fn fill(handle: *mut c_void) -> bool {
+/// Writes the addresses of all functions.
+fn fill(handle: *mut c_void) {
+    #[cfg(test)]
+    let _ = handle;
     #[cfg(not(test))]
     for (name, real) in FUNCTIONS {
-        // SAFETY: a handle that dlopen gave, and a C string.
-        let found = unsafe { libc::dlsym(handle, name.as_ptr()) };
-        if found.is_null() {
-            return false;
+        if let Some(found) = find(handle, name) {
+            real.store(found, Ordering::Relaxed);
         }
-        real.store(found, Ordering::Relaxed);
     }
-    !handle.is_null()
 }
 
-/// What the caller of this library finds under a name and symbol version, but for ourselves.
-fn behind_caller(name: &CStr, node: &CStr) -> Option<*mut c_void> {
-    let found = caller().and_then(object).map_or(ptr::null_mut(), |(_, handle)| {
-        // SAFETY: a handle that dlopen gave, and two C strings.
-        let found = unsafe { libc::dlvsym(handle, name.as_ptr(), node.as_ptr()) };
-        // SAFETY: opened by `object`. Whoever called us is still there.
-        unsafe { libc::dlclose(handle) };
-        found
-    });
-    if !found.is_null() && base(found) != own_base() {
-        return Some(found);
+/// Whether the library at `base` is a libssl of our version: with symbol versions, ours among them, and all functions.
+fn works(base_address: *mut c_void, handle: *mut c_void) -> bool {
+    #[cfg(not(test))]
+    if FUNCTIONS.iter().any(|(name, _)| find(handle, name).is_none()) {
+        return false;
     }
-    // A caller without a libssl of its own (it has an address from somewhere), or one that is linked with us first.
-    // RTLD_NOLOAD takes a reference on what is there, never loads: the reference is kept, because the pointer is.
-    // SAFETY: a constant C string.
-    let handle = unsafe { libc::dlopen(chars(SONAME), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
-    if handle.is_null() {
-        return None;
-    }
-    // SAFETY: a handle that dlopen gave, and C strings.
-    let found = unsafe { libc::dlvsym(handle, name.as_ptr(), node.as_ptr()) };
-    (!found.is_null()).then_some(found)
+    let is_there = |node| find_version(handle, MARK, node).is_some_and(|mark| base(mark) == base_address);
+    is_there(NODE) && !is_there(NO_NODE)
+}
+
+/// The mark that all of the process finds after us: of our version, or of no version.
+fn next_mark() -> Option<*mut c_void> {
+    find_version(libc::RTLD_NEXT, MARK, NODE)
+}
+
+/// The mark in the libssl that a method is of: methods are constants of the libssl that gave them out.
+fn mark_beside(method: *const c_void) -> Option<*mut c_void> {
+    if method.is_null() { None } else { inside(method.cast_mut(), |handle| find(handle, MARK)) }
+}
+
+/// The mark in the libssl that the caller of this library uses.
+fn callers_mark(home: Option<Home>) -> Option<*mut c_void> {
+    next_mark()
+        .or_else(|| inside(caller()?, |handle| find_version(handle, MARK, NODE).or_else(|| find(handle, MARK))))
+        .or_else(|| find(libc::RTLD_NEXT, MARK))
+        .or_else(|| {
+            // A caller without a libssl of its own (it has an address from somewhere), or one that does not show.
+            if let Some(home) = home {
+                return find(home.handle, MARK);
+            }
+            // RTLD_NOLOAD takes a reference on what is there, never loads: it is kept, because the pointer is.
+            // SAFETY: a constant C string.
+            let handle = unsafe { libc::dlopen(chars(SONAME), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+            if handle.is_null() { None } else { find_version(handle, MARK, NODE) }
+        })
+}
+
+/// `look` with a handle of the file that an address is in. Whoever called us holds that file meanwhile.
+fn inside(address: *mut c_void, look: impl FnOnce(*mut c_void) -> Option<*mut c_void>) -> Option<*mut c_void> {
+    let (_, handle) = object(address)?;
+    let found = look(handle);
+    // SAFETY: opened by `object`.
+    unsafe { libc::dlclose(handle) };
+    found
+}
+
+fn find(handle: *mut c_void, name: &CStr) -> Option<*mut c_void> {
+    // SAFETY: RTLD_NEXT, or a handle that dlopen gave, and a C string.
+    foreign(unsafe { libc::dlsym(handle, name.as_ptr()) })
+}
+
+fn find_version(handle: *mut c_void, name: &CStr, node: &CStr) -> Option<*mut c_void> {
+    // SAFETY: RTLD_NEXT, or a handle that dlopen gave, and two C strings.
+    foreign(unsafe { libc::dlvsym(handle, name.as_ptr(), node.as_ptr()) })
+}
+
+/// What was found, unless that is nothing or of ours.
+fn foreign(found: *mut c_void) -> Option<*mut c_void> {
+    (!found.is_null() && base(found) != own_base()).then_some(found)
 }
 
 fn information(address: *const c_void) -> Option<libc::Dl_info> {

@@ -89,7 +89,7 @@ impl<F: Copy> Real<F> {
     pub(super) fn find(&self) -> Option<F> {
         let mut found = self.found.load(Ordering::Relaxed);
         if found.is_null() {
-            let home = link::home()?;
+            let home = link::home(ptr::null())?;
             if home.is_global {
                 // Not the libssl's own at once: other libraries may stand between us and it.
                 // SAFETY: dlvsym takes two C strings; both are constants.
@@ -107,11 +107,16 @@ impl<F: Copy> Real<F> {
     /// If the caller's libssl is not the one that this library works for: that one's function, to be called instead of
     /// all that ours does. Asked first by each interposed function.
     pub(crate) fn of_another(&self) -> Option<F> {
+        self.of_another_than(ptr::null())
+    }
+
+    /// The same, where the caller gives a method: its libssl is the one that the method is of.
+    pub(crate) fn of_another_than(&self, method: *const SSL_METHOD) -> Option<F> {
         // Found, and for everyone: there is no other.
         if !self.found.load(Ordering::Relaxed).is_null() && link::is_global() {
             return None;
         }
-        link::of_another(self.name, self.node, link::home()).and_then(Self::function)
+        link::of_another(self.name, method.cast()).and_then(Self::function)
     }
 
     fn function(found: *mut c_void) -> Option<F> {
