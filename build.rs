@@ -109,7 +109,8 @@ fn build_script() {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_else(|| refuse("cargo gave no OUT_DIR")));
     let script = out.join("symbol-versions.map");
-    let exports = exports::list(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_or_else(|why| refuse(&why));
+    // Cargo runs build scripts in the package's directory.
+    let exports = exports::list(Path::new(".")).unwrap_or_else(|why| refuse(&why));
     if let Err(error) = fs::write(&script, libssl.version_script(&exports)) {
         refuse(&format!("{} could not be written: {error}", script.display()));
     }
