@@ -119,7 +119,7 @@ impl BindingFacts {
 }
 
 /// Names a context. Where tickets are bound to it, no other may ever have that name; else it only has to be another's
-/// nowhere in this line of forks, and a server that starts while the kernel has no randomness yet can have one too.
+/// nowhere in this fork group, and a server that starts while the kernel has no randomness yet can have one too.
 fn new_id(bind: Bind) -> Option<[u8; 16]> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut id = [0; 16];

@@ -15,7 +15,7 @@ use super::errors::quietly;
 use super::guard::{Opening, Sealing, guard};
 use super::handle::{CipherCall, Evaluated, Hello, Ssl};
 use super::mechanism::breaks_without_ticket;
-use super::ticket::{Job, begin_open, begin_seal};
+use super::ticket::{TicketCipherJob, begin_open, begin_seal};
 
 /// The key callback with enc = 1. `set_mac` gives libssl's MAC its key, `set_job` initialises libssl's cipher context.
 ///
@@ -31,18 +31,18 @@ pub(super) unsafe fn seal(
     key_name: *mut c_uchar,
     iv: *mut c_uchar,
     set_mac: impl Fn(&[u8; 32]) -> bool,
-    set_job: impl Fn(Job) -> bool,
+    set_job: impl Fn(TicketCipherJob) -> bool,
 ) -> Sealing {
     // SAFETY: libssl calls this to make a ticket for this SSL, and waits (SSL_CTX_set_tlsext_ticket_key_cb(3)).
     let ssl = unsafe { Evaluated::new(ssl) };
     let prepare = || {
         let job = begin_seal(ssl, &set_mac)?;
         let head = (job.key_name, job.salt);
-        set_job(Job::Seal(job)).then_some(head)
+        set_job(TicketCipherJob::Seal(job)).then_some(head)
     };
     let blank = || {
         let wanted = is_tls13(*ssl) && breaks_without_ticket();
-        (wanted && set_mac(&[0; 32]) && set_job(Job::Blank))
+        (wanted && set_mac(&[0; 32]) && set_job(TicketCipherJob::Blank))
             .then_some((KeyName([0; KEY_NAME_LEN]), Salt([0; SALT_LEN])))
     };
     // One mark for all: each costs as much as looking up the keys.
@@ -65,7 +65,7 @@ pub(super) unsafe fn open(
     key_name: *const c_uchar,
     iv: *const c_uchar,
     set_mac: impl Fn(&[u8; 32]) -> bool,
-    set_job: impl Fn(Job) -> bool,
+    set_job: impl Fn(TicketCipherJob) -> bool,
 ) -> Opening {
     // SAFETY: libssl calls this to open a ticket for this SSL, whose ClientHello it is looking at, and waits
     // (SSL_CTX_set_tlsext_ticket_key_cb(3)).
@@ -78,7 +78,7 @@ pub(super) unsafe fn open(
         let salt = Salt(unsafe { *iv.cast::<[u8; SALT_LEN]>() });
         let Some(job) = begin_open(hello, name, salt, is_tls13(*hello), &set_mac) else { return Opening::Unknown };
         let renew = job.renew;
-        match (set_job(Job::Open(job)), renew) {
+        match (set_job(TicketCipherJob::Open(job)), renew) {
             (true, true) => Opening::ReadyRenew,
             (true, false) => Opening::Ready,
             (false, _) => fail(Opening::Unknown),
@@ -99,9 +99,9 @@ fn is_tls13(ssl: Ssl<'_>) -> bool {
 }
 
 /// A thing of libcrypto's that is made once in the process.
-pub(super) struct Made<T>(OncePtr<T>);
+pub(super) struct LibcryptoOnce<T>(OncePtr<T>);
 
-impl<T> Made<T> {
+impl<T> LibcryptoOnce<T> {
     pub(super) const fn new() -> Self {
         Self(OncePtr::new())
     }
@@ -120,7 +120,7 @@ impl<T> Made<T> {
 /// `input` is null or has `inl` bytes to read, `out` is null or has `outsize` to write. The two may overlap. Called by
 /// libcrypto for the cipher that the key callback was given to initialise with this job.
 pub(super) unsafe fn update(
-    job: &mut Job,
+    job: &mut TicketCipherJob,
     out: *mut c_uchar,
     outsize: usize,
     input: *const c_uchar,
@@ -151,7 +151,7 @@ pub(super) unsafe fn update(
 /// # Safety
 /// `out` is null or has `outsize` bytes to write. Called by libcrypto for the cipher that the key callback was given to
 /// initialise with this job.
-pub(super) unsafe fn finish(job: &mut Job, out: *mut c_uchar, outsize: usize) -> Option<usize> {
+pub(super) unsafe fn finish(job: &mut TicketCipherJob, out: *mut c_uchar, outsize: usize) -> Option<usize> {
     // SAFETY: libssl runs the cipher in the same function as the key callback, for one ticket (construct_stateless_ticket in
     // ssl/statem/statem_srvr.c, tls_decrypt_ticket in ssl/t1_lib.c).
     let call = unsafe { CipherCall::new() };

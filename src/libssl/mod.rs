@@ -33,5 +33,5 @@ mod trust_store;
 
 /// How tickets get from libssl to [`ticket`]: the one thing in which OpenSSL 1.1.1 and 3 differ (`build.rs` chooses).
 #[cfg_attr(mechanism = "provider", path = "provider.rs")]
-#[cfg_attr(mechanism = "legacy", path = "legacy.rs")]
+#[cfg_attr(mechanism = "legacy", path = "openssl_1_1_1.rs")]
 pub(crate) mod mechanism;

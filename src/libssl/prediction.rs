@@ -20,7 +20,7 @@ pub(super) enum Prediction {
     /// A ticket came in, and this entry was looked up for it.
     LookedUp(Key),
     /// A ticket was opened for this policy: by that entry, if one was looked up.
-    Opened { policy: PolicyDigest, looked_up: Option<Key> },
+    Opened { policy: PolicyDigest, cache_key: Option<Key> },
     /// The policy that the client was asked under is known (if there was memory for it), and the entry that is to hold it.
     Asked { policy: Option<PolicyDigest>, key: Option<Key> },
 }
@@ -41,22 +41,22 @@ pub(super) struct Outcome {
 impl Prediction {
     /// The ticket has opened, for this policy; `None` where policies are not bound.
     pub(super) fn ticket_opened(&mut self, policy: Option<PolicyDigest>) {
-        let looked_up = match *self {
+        let cache_key = match *self {
             Self::LookedUp(key) => Some(key),
             _ => None,
         };
-        *self = policy.map_or(Self::None, |policy| Self::Opened { policy, looked_up });
+        *self = policy.map_or(Self::None, |policy| Self::Opened { policy, cache_key });
     }
 
     /// The entry that was looked up, once.
-    pub(super) fn take_looked_up(&mut self) -> Option<Key> {
+    pub(super) fn take_cache_key(&mut self) -> Option<Key> {
         match self {
             Self::LookedUp(key) => {
                 let key = *key;
                 *self = Self::None;
                 Some(key)
             }
-            Self::Opened { looked_up, .. } => looked_up.take(),
+            Self::Opened { cache_key, .. } => cache_key.take(),
             Self::None | Self::Asked { .. } => None,
         }
     }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_full_handshake_teaches_what_the_name_led_to() {
         let mut prediction = Prediction::default();
-        assert_eq!(prediction.take_looked_up(), None);
+        assert_eq!(prediction.take_cache_key(), None);
         assert!(prediction.servername_done(FULL));
         assert_eq!(prediction.asked(A), B, "the policy at the callback, not that of later");
         assert_eq!(prediction.take_learned(), Some((KEY, B)));
@@ -130,8 +130,8 @@ mod tests {
     fn a_ticket_that_was_not_opened_teaches_too() {
         let mut prediction = Prediction::LookedUp(KEY);
         assert_eq!(prediction.take_learned(), None, "nothing is known yet");
-        let key = prediction.take_looked_up();
-        assert_eq!((key, prediction.take_looked_up()), (Some(KEY), None));
+        let key = prediction.take_cache_key();
+        assert_eq!((key, prediction.take_cache_key()), (Some(KEY), None));
         assert!(prediction.servername_done(Outcome { key, ..FULL }));
         assert_eq!(prediction.take_learned(), Some((KEY, B)));
     }
@@ -140,9 +140,9 @@ mod tests {
     fn a_resumption_stays_if_the_name_led_where_it_was_predicted() {
         let mut prediction = Prediction::LookedUp(KEY);
         prediction.ticket_opened(Some(B));
-        assert_eq!(prediction, Prediction::Opened { policy: B, looked_up: Some(KEY) });
-        let key = prediction.take_looked_up();
-        assert_eq!((key, prediction.take_looked_up()), (Some(KEY), None), "once");
+        assert_eq!(prediction, Prediction::Opened { policy: B, cache_key: Some(KEY) });
+        let key = prediction.take_cache_key();
+        assert_eq!((key, prediction.take_cache_key()), (Some(KEY), None), "once");
         assert!(prediction.servername_done(Outcome { key, ..RESUMED }));
         assert_eq!(prediction.take_learned(), Some((KEY, B)));
     }
@@ -152,7 +152,7 @@ mod tests {
         for after in [Some(A), None] {
             let mut prediction = Prediction::LookedUp(KEY);
             prediction.ticket_opened(Some(B));
-            let key = prediction.take_looked_up();
+            let key = prediction.take_cache_key();
             assert!(!prediction.servername_done(Outcome { key, after, ..RESUMED }));
             assert_eq!(prediction.take_learned(), after.map(|after| (KEY, after)));
         }
@@ -162,7 +162,7 @@ mod tests {
     fn a_ticket_that_opened_and_was_not_used_ends_nothing() {
         let mut prediction = Prediction::LookedUp(KEY);
         prediction.ticket_opened(Some(A));
-        let key = prediction.take_looked_up();
+        let key = prediction.take_cache_key();
         assert!(prediction.servername_done(Outcome { key, ..FULL }));
         assert_eq!(prediction.take_learned(), Some((KEY, B)));
     }

@@ -3,7 +3,7 @@
 //!
 //! The provider is built in and lives in a library context of its own: the application's contexts never see it, and
 //! what the application does to its own (null provider, FIPS) does not touch it. The cipher is fetched once. It is no
-//! general cipher: it does what the `Job` says that it is initialised with, and nothing without one.
+//! general cipher: it does what the `TicketCipherJob` says that it is initialised with, and nothing without one.
 
 use std::ffi::{CStr, c_char, c_int, c_uchar, c_ulong, c_void};
 use std::mem::MaybeUninit;
@@ -16,7 +16,7 @@ use openssl_sys::{
 };
 use ticketshim_core::format::{SALT_LEN, TAG_LEN};
 
-use super::callback::{self, Made};
+use super::callback::{self, LibcryptoOnce};
 use super::context::KeySource;
 use super::ffi::{ERR_LIB_SSL, chars};
 use super::guard::{guard, maybe_fail};
@@ -24,7 +24,7 @@ use super::handle::Ctx;
 use super::hmac_callback;
 use super::memory::try_box;
 use super::real::NODE;
-use super::ticket::Job;
+use super::ticket::TicketCipherJob;
 
 /// The callback's type (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
 pub(crate) type KeyFn = Option<
@@ -113,7 +113,7 @@ fn is_plain_default() -> bool {
 /// The digest of the HMAC: that of the process's own library context, if it comes from OpenSSL's default provider. Another
 /// (FIPS, a vendor's) is not kept hold of: its provider may have to be torn down. Null if there is none.
 pub(super) fn sha256() -> *const EVP_MD {
-    static SHA256: Made<EVP_MD> = Made::new();
+    static SHA256: LibcryptoOnce<EVP_MD> = LibcryptoOnce::new();
     SHA256.get(|| {
         let global = OSSL_LIB_CTX_get0_global_default();
         // SAFETY: the global default library context, which lives as long as the process, and constants (EVP_MD_fetch(3)).
@@ -184,7 +184,7 @@ unsafe fn set_mac(hctx: *mut EVP_MAC_CTX, key: &[u8; 32]) -> bool {
 ///
 /// # Safety
 /// `ctx` is the EVP_CIPHER_CTX that libssl handed to the callback.
-pub(super) unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
+pub(super) unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: TicketCipherJob, enc: c_int) -> bool {
     let mut job = Some(job);
     let params = [param(JOB, OSSL_PARAM_OCTET_PTR, ptr::from_mut(&mut job).cast(), size_of_val(&job)), END];
     // SAFETY: a live context for this call, by the caller's promise; our own cipher, whose `init` below takes the job out of the
@@ -194,7 +194,7 @@ pub(super) unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> 
 
 /// Our cipher. Null if it could not be fetched.
 fn cipher() -> *const EVP_CIPHER {
-    static CIPHER: Made<EVP_CIPHER> = Made::new();
+    static CIPHER: LibcryptoOnce<EVP_CIPHER> = LibcryptoOnce::new();
     CIPHER.get(fetch)
 }
 
@@ -227,7 +227,7 @@ fn fetch() -> *mut EVP_CIPHER {
 
 const PROVIDER: &CStr = c"ticketshim";
 const CIPHER_NAME: &CStr = c"TICKETSHIM";
-/// The parameter that carries a job: an `OCTET_PTR` to an `Option<Job>`, which is taken.
+/// The parameter that carries a job: an `OCTET_PTR` to an `Option<TicketCipherJob>`, which is taken.
 const JOB: &CStr = c"ticketshim-job";
 
 // From <openssl/core_dispatch.h> and <openssl/core.h>.
@@ -304,11 +304,24 @@ type Room<'c, T> = Option<&'c mut MaybeUninit<T>>;
 
 // The functions' types, with what provider-base(7) and provider-cipher(7) promise of the pointers.
 type Query = unsafe extern "C" fn(*mut c_void, c_int, Room<'_, c_int>) -> *const Algorithm;
-type Free = unsafe extern "C" fn(Option<Box<Job>>);
-type Init =
-    unsafe extern "C" fn(Mut<'_, Job>, *const c_uchar, usize, *const c_uchar, usize, Option<&OSSL_PARAM>) -> c_int;
-type Update = unsafe extern "C" fn(Mut<'_, Job>, *mut c_uchar, Room<'_, usize>, usize, *const c_uchar, usize) -> c_int;
-type Final = unsafe extern "C" fn(Mut<'_, Job>, *mut c_uchar, Room<'_, usize>, usize) -> c_int;
+type Free = unsafe extern "C" fn(Option<Box<TicketCipherJob>>);
+type Init = unsafe extern "C" fn(
+    Mut<'_, TicketCipherJob>,
+    *const c_uchar,
+    usize,
+    *const c_uchar,
+    usize,
+    Option<&OSSL_PARAM>,
+) -> c_int;
+type Update = unsafe extern "C" fn(
+    Mut<'_, TicketCipherJob>,
+    *mut c_uchar,
+    Room<'_, usize>,
+    usize,
+    *const c_uchar,
+    usize,
+) -> c_int;
+type Final = unsafe extern "C" fn(Mut<'_, TicketCipherJob>, *mut c_uchar, Room<'_, usize>, usize) -> c_int;
 
 static CIPHER_FUNCTIONS: [Dispatch; 9] = [
     entry!(CIPHER_NEWCTX, new_ctx as unsafe extern "C" fn(*mut c_void) -> *mut c_void),
@@ -410,11 +423,11 @@ unsafe extern "C" fn get_ctx_params(_ctx: *mut c_void, params: *mut OSSL_PARAM) 
 
 /// provider-cipher(7): `OSSL_FUNC_cipher_newctx`.
 unsafe extern "C" fn new_ctx(_provider: *mut c_void) -> *mut c_void {
-    guard(ptr::null_mut(), || try_box(Job::Done).map_or(ptr::null_mut(), |job| Box::into_raw(job).cast()))
+    guard(ptr::null_mut(), || try_box(TicketCipherJob::Done).map_or(ptr::null_mut(), |job| Box::into_raw(job).cast()))
 }
 
 /// provider-cipher(7): `OSSL_FUNC_cipher_freectx`: what new_ctx gave, once.
-unsafe extern "C" fn free_ctx(job: Option<Box<Job>>) {
+unsafe extern "C" fn free_ctx(job: Option<Box<TicketCipherJob>>) {
     guard((), || {
         if let Some(job) = job {
             job.end();
@@ -425,7 +438,7 @@ unsafe extern "C" fn free_ctx(job: Option<Box<Job>>) {
 /// provider-cipher(7): `OSSL_FUNC_cipher_encrypt_init` and `_decrypt_init`. Key and IV are in the job. The parameters are the
 /// caller's: none, or an array of at least one.
 unsafe extern "C" fn init(
-    state: Mut<'_, Job>,
+    state: Mut<'_, TicketCipherJob>,
     _key: *const c_uchar,
     _keylen: usize,
     _iv: *const c_uchar,
@@ -435,11 +448,11 @@ unsafe extern "C" fn init(
     guard(Cipher::Failed, || {
         let (Some(state), Some(param)) = (state, param) else { return Cipher::Failed };
         // The address, not the text: only set_job has it.
-        if param.key != JOB.as_ptr() || param.data_size != size_of::<Option<Job>>() {
+        if param.key != JOB.as_ptr() || param.data_size != size_of::<Option<TicketCipherJob>>() {
             return Cipher::Failed;
         }
-        // SAFETY: a parameter of set_job's, whose key nobody else has: an Option<Job> that lives through this call.
-        match unsafe { param.data.cast::<Option<Job>>().as_mut() }.and_then(Option::take) {
+        // SAFETY: a parameter of set_job's, whose key nobody else has: an Option<TicketCipherJob> that lives through this call.
+        match unsafe { param.data.cast::<Option<TicketCipherJob>>().as_mut() }.and_then(Option::take) {
             Some(job) => {
                 *state = job;
                 Cipher::Done
@@ -452,7 +465,7 @@ unsafe extern "C" fn init(
 
 /// provider-cipher(7): `OSSL_FUNC_cipher_update`. libssl's one call, with all the bytes.
 unsafe extern "C" fn update(
-    job: Mut<'_, Job>,
+    job: Mut<'_, TicketCipherJob>,
     out: *mut c_uchar,
     outl: Room<'_, usize>,
     outsize: usize,
@@ -472,7 +485,12 @@ unsafe extern "C" fn update(
 }
 
 /// provider-cipher(7): `OSSL_FUNC_cipher_final`.
-unsafe extern "C" fn finish(job: Mut<'_, Job>, out: *mut c_uchar, outl: Room<'_, usize>, outsize: usize) -> c_int {
+unsafe extern "C" fn finish(
+    job: Mut<'_, TicketCipherJob>,
+    out: *mut c_uchar,
+    outl: Room<'_, usize>,
+    outsize: usize,
+) -> c_int {
     guard(Cipher::Failed, || {
         let (Some(job), Some(outl)) = (job, outl) else { return Cipher::Failed };
         // SAFETY: libcrypto gives `outsize` bytes to write (provider-cipher(7)). libssl runs the cipher that its callback has

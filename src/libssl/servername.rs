@@ -4,7 +4,7 @@
 //! virtual host. So ours stands in front of it (`servername_callback.rs`): afterwards it is known under which policy the
 //! client is let in. The ticket was opened for the policy that was predicted (`sni_policy_cache`). If it turns out to be another,
 //! nothing can make a full handshake of this one any more, and it is ended: that takes a server that leads one name from one
-//! context to another policy than before. From then on that crossing is not relied on, so it happens once.
+//! context to another policy than before. From then on that entry is not relied on, so it happens once.
 #![forbid(unsafe_code)]
 
 use std::ffi::c_int;
@@ -52,7 +52,7 @@ fn key(first: &Context, policy: &PolicyDigest, name: Option<&[u8]>) -> Key {
 
 /// What is known of a connection before the application's callback.
 pub(super) struct Before {
-    looked_up: Option<Key>,
+    cache_key: Option<Key>,
     policy: PolicyDigest,
 }
 
@@ -61,8 +61,8 @@ pub(super) fn before(ssl: Ssl<'_>) -> Option<Before> {
     if !policy_is_bound() {
         return None;
     }
-    let looked_up = ssl.connection()?.prediction(Prediction::take_looked_up);
-    Some(Before { looked_up, policy: client_auth_policy::of(ssl)? })
+    let cache_key = ssl.connection()?.prediction(Prediction::take_cache_key);
+    Some(Before { cache_key, policy: client_auth_policy::of(ssl)? })
 }
 
 /// Notes what the callback made of it. False if the session was resumed for another policy.
@@ -72,8 +72,8 @@ pub(super) fn after(ssl: Evaluated<'_>, resumed: bool, answer: c_int, before: Op
         return true;
     }
     let after = client_auth_policy::of(*ssl);
-    let mut key_known = before.as_ref().and_then(|before| before.looked_up);
-    // Without a ticket nobody has asked for the crossing yet. (In TLS 1.2 the name of a resumed connection is that of
+    let mut key_known = before.as_ref().and_then(|before| before.cache_key);
+    // Without a ticket no entry was looked up yet. (In TLS 1.2 the name of a resumed connection is that of
     // its session, which only a ticket binds.)
     if key_known.is_none()
         && !resumed

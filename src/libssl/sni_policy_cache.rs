@@ -14,11 +14,13 @@ use std::sync::OnceLock;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_keys::record::Record;
 
-/// Entries: crossings beyond that take one another's place. 256 KiB, of which only what is used takes memory.
+use super::prediction::Key;
+
+/// Entries: names beyond that take one another's place. 256 KiB, of which only what is used takes memory.
 const ENTRIES: usize = 4096;
 /// Where an entry may be: so many places in a row.
 const WAYS: usize = 4;
-/// The first half of the crossing's digest, and the policy, masked with the second half: so that no entry makes sense
+/// The first half of the key, and the policy, masked with the second half: so that no entry makes sense
 /// under another's name.
 #[repr(align(64))]
 struct Entry(Record<6>);
@@ -31,13 +33,13 @@ pub(super) fn set_up() {
     table();
 }
 
-/// The policy that this crossing led to; `None` if it was not seen, or not lately, or led to more than one.
-pub(super) fn get(crossing: &[u8; 32]) -> Option<PolicyDigest> {
-    entry(crossing).filter(|policy| *policy != UNSTEADY)
+/// The policy that the name led to; `None` if it was not seen, or not lately, or led to more than one.
+pub(super) fn get(key: &Key) -> Option<PolicyDigest> {
+    entry(key).filter(|policy| *policy != UNSTEADY)
 }
 
-fn entry(crossing: &[u8; 32]) -> Option<PolicyDigest> {
-    let ([a, b], mask) = split(crossing);
+fn entry(key: &Key) -> Option<PolicyDigest> {
+    let ([a, b], mask) = split(key);
     let known = |entry: &Entry| {
         let words = (entry.0.first() == a).then(|| entry.0.read())??;
         (words[..2] == [a, b]).then_some(words)
@@ -50,15 +52,15 @@ fn entry(crossing: &[u8; 32]) -> Option<PolicyDigest> {
     Some(PolicyDigest(policy))
 }
 
-/// Remembers what a crossing led to. Once it has led to two policies, it is not relied on again: what decides is then
+/// Remembers what a name led to. Once it has led to two policies, it is not relied on again: what decides is then
 /// something else than the name, and a ticket that opened for the wrong one costs a handshake.
-pub(super) fn put(crossing: &[u8; 32], policy: &PolicyDigest) {
-    let policy = match entry(crossing) {
+pub(super) fn put(key: &Key, policy: &PolicyDigest) {
+    let policy = match entry(key) {
         Some(known) if known == *policy || known == UNSTEADY => return,
         Some(_) => &UNSTEADY,
         None => policy,
     };
-    let ([a, b], mask) = split(crossing);
+    let ([a, b], mask) = split(key);
     let Some(ways) = ways(a) else { return };
     let same_or_free = |entry: &&Entry| [a, 0].contains(&entry.0.first());
     let Some(entry) = ways.iter().find(same_or_free).or_else(|| ways.get(b as usize % WAYS)) else { return };
@@ -70,9 +72,9 @@ pub(super) fn put(crossing: &[u8; 32], policy: &PolicyDigest) {
 }
 
 /// Name and mask.
-fn split(crossing: &[u8; 32]) -> ([u64; 2], [u64; 2]) {
+fn split(key: &Key) -> ([u64; 2], [u64; 2]) {
     let word = |i: usize| {
-        let bytes = crossing.as_chunks::<8>().0.get(i).copied().unwrap_or_default();
+        let bytes = key.as_chunks::<8>().0.get(i).copied().unwrap_or_default();
         u64::from_ne_bytes(bytes)
     };
     ([word(0), word(1)], [word(2), word(3)])
@@ -102,46 +104,46 @@ fn table() -> Option<&'static [Entry]> {
 mod tests {
     use super::*;
 
-    fn crossing(n: u32) -> [u8; 32] {
+    fn key(n: u32) -> [u8; 32] {
         ticketshim_core::binding::digest_of(&n.to_be_bytes())
     }
 
     fn policy(n: u32) -> PolicyDigest {
-        PolicyDigest(crossing(!n))
+        PolicyDigest(key(!n))
     }
 
     // One test, because there is one table.
     #[test]
     fn what_was_put_is_found_and_nothing_else() {
-        assert_eq!(get(&crossing(1)), None);
-        put(&crossing(1), &policy(1));
-        assert_eq!(get(&crossing(1)), Some(policy(1)));
-        put(&crossing(1), &policy(1));
-        assert_eq!(get(&crossing(1)), Some(policy(1)));
-        put(&crossing(1), &policy(2));
-        assert_eq!(get(&crossing(1)), None, "it led to two");
-        put(&crossing(1), &policy(1));
-        assert_eq!(get(&crossing(1)), None, "and stays unknown");
+        assert_eq!(get(&key(1)), None);
+        put(&key(1), &policy(1));
+        assert_eq!(get(&key(1)), Some(policy(1)));
+        put(&key(1), &policy(1));
+        assert_eq!(get(&key(1)), Some(policy(1)));
+        put(&key(1), &policy(2));
+        assert_eq!(get(&key(1)), None, "it led to two");
+        put(&key(1), &policy(1));
+        assert_eq!(get(&key(1)), None, "and stays unknown");
         // Many times over what it holds: what is there is right, and the newest is there.
         for n in 2..20_000 {
-            put(&crossing(n), &policy(n));
-            assert_eq!(get(&crossing(n)), Some(policy(n)), "{n}");
+            put(&key(n), &policy(n));
+            assert_eq!(get(&key(n)), Some(policy(n)), "{n}");
         }
-        let found: Vec<(u32, PolicyDigest)> = (2..20_000).filter_map(|n| Some((n, get(&crossing(n))?))).collect();
+        let found: Vec<(u32, PolicyDigest)> = (2..20_000).filter_map(|n| Some((n, get(&key(n))?))).collect();
         assert!(found.len() > ENTRIES / 2 && found.len() <= ENTRIES, "{}", found.len());
         assert!(found.iter().all(|(n, found)| *found == policy(*n)));
 
         // Torn by another writer, or just being written: nothing is known, and what comes next is taken.
         for words in 1..6 {
-            put(&crossing(100_000), &policy(1));
-            let ([a, _], _) = split(&crossing(100_000));
+            put(&key(100_000), &policy(1));
+            let ([a, _], _) = split(&key(100_000));
             let entry = ways(a).unwrap().iter().find(|entry| entry.0.first() == a).unwrap();
             let whole = entry.0.read().unwrap();
             let torn: [u64; 6] = std::array::from_fn(|i| if i < words { whole[i] } else { 7 });
             entry.0.tear(&torn);
-            assert_eq!(get(&crossing(100_000)), None, "{words}");
-            put(&crossing(100_000), &policy(1));
-            assert_eq!(get(&crossing(100_000)), Some(policy(1)), "{words}: not taken for unsteady");
+            assert_eq!(get(&key(100_000)), None, "{words}");
+            put(&key(100_000), &policy(1));
+            assert_eq!(get(&key(100_000)), Some(policy(1)), "{words}: not taken for unsteady");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! One ticket, from the key callback to the cipher's last byte, for whichever OpenSSL is behind us.
 //!
-//! The key callback decides under which keys and for which binding, and makes a [`Job`] of it. libssl then runs the
+//! The key callback decides under which keys and for which binding, and makes a [`TicketCipherJob`] of it. libssl then runs the
 //! cipher that was given the job: one update with all bytes, one final. What happens in there is here, on slices; the
-//! glue to the cipher interface of each OpenSSL is in `provider.rs` and `legacy.rs`.
+//! glue to the cipher interface of each OpenSSL is in `provider.rs` and `openssl_1_1_1.rs`.
 //!
 //! Failing is arranged so that the handshake goes on. libssl takes a failed *update* for fatal, so a job that cannot
 //! be done still gives bytes there: sealing gives a ticket that nobody opens, opening fails in *final*, which is an
@@ -32,7 +32,7 @@ use super::servername::{self, Predicted};
 use crate::shim::shim;
 
 /// What the cipher is to do with the bytes that libssl will give it.
-pub(crate) enum Job {
+pub(crate) enum TicketCipherJob {
     Seal(SealJob),
     Open(OpenJob),
     /// Sealed: the tag is still to be given out.
@@ -187,8 +187,8 @@ fn refuse<T>(why: Refusal) -> Option<T> {
     None
 }
 
-impl Job {
-    /// How many bytes [`Job::update`] wants for an input of `len`. `None` if there is nothing to do with it.
+impl TicketCipherJob {
+    /// How many bytes [`TicketCipherJob::update`] wants for an input of `len`. `None` if there is nothing to do with it.
     pub(crate) fn room(&self, len: usize) -> Option<usize> {
         match self {
             Self::Seal(_) | Self::Blank => len.checked_add(HEADER_LEN),
@@ -197,7 +197,7 @@ impl Job {
         }
     }
 
-    /// libssl's one update. `out` has the [room](Job::room) and holds the input at its start, `len` bytes; gives how
+    /// libssl's one update. `out` has the [room](TicketCipherJob::room) and holds the input at its start, `len` bytes; gives how
     /// many bytes of output there are. `None` only for a call that libssl never makes: fatal to the handshake.
     pub(super) fn update(&mut self, out: &mut [u8], len: usize, call: &CipherCall<'_>) -> Option<usize> {
         match std::mem::replace(self, Self::Done) {

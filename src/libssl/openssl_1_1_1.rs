@@ -1,6 +1,6 @@
 //! OpenSSL 1.1.1: the core as a custom EVP_CIPHER. The ticket key callback is that of `hmac_callback.rs`.
 //!
-//! The cipher is made once by EVP_CIPHER_meth_new(3). It is no general cipher: it does what the `Job` says that its
+//! The cipher is made once by EVP_CIPHER_meth_new(3). It is no general cipher: it does what the `TicketCipherJob` says that its
 //! context carries, and nothing without one.
 
 use std::ffi::{CStr, c_int, c_uchar, c_ulong, c_void};
@@ -9,14 +9,14 @@ use std::ptr;
 use openssl_sys::{ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CipherInit_ex, EVP_MD};
 use ticketshim_core::format::{HEADER_LEN, SALT_LEN, TAG_LEN};
 
-use super::callback::{self, Made};
+use super::callback::{self, LibcryptoOnce};
 use super::context::KeySource;
 use super::ffi::{ERR_LIB_SSL, chars};
 use super::guard::{guard, maybe_fail};
 use super::handle::Ctx;
 use super::hmac_callback;
 use super::memory::try_box;
-use super::ticket::Job;
+use super::ticket::TicketCipherJob;
 
 /// OpenSSL's common reasons (<openssl/err.h>: `ERR_R_…`).
 #[derive(Clone, Copy)]
@@ -60,7 +60,7 @@ pub(super) fn sha256() -> *const EVP_MD {
 ///
 /// # Safety
 /// `ctx` is the EVP_CIPHER_CTX that libssl handed to the callback.
-pub(super) unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> bool {
+pub(super) unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: TicketCipherJob, enc: c_int) -> bool {
     let Some(job) = try_box(job) else { return false };
     // SAFETY: a live context for this call, by the caller's promise; our own cipher, which has no init, so that neither key nor
     // IV is looked at (EVP_CipherInit_ex(3)).
@@ -76,7 +76,7 @@ pub(super) unsafe fn set_job(ctx: *mut EVP_CIPHER_CTX, job: Job, enc: c_int) -> 
 /// Our cipher. Null if it could not be made, or if this libcrypto takes no cipher of others (FIPS mode in some
 /// distributions).
 fn cipher() -> *const EVP_CIPHER {
-    static CIPHER: Made<EVP_CIPHER> = Made::new();
+    static CIPHER: LibcryptoOnce<EVP_CIPHER> = LibcryptoOnce::new();
     CIPHER.get(make)
 }
 
@@ -132,7 +132,7 @@ unsafe extern "C" fn do_cipher(
 ) -> c_int {
     guard(Written(None), || {
         // SAFETY: the context that libcrypto runs, alive for this call (EVP_CIPHER_meth_set_do_cipher(3)).
-        let job = unsafe { EVP_CIPHER_CTX_get_app_data(ctx) }.cast::<Job>();
+        let job = unsafe { EVP_CIPHER_CTX_get_app_data(ctx) }.cast::<TicketCipherJob>();
         // SAFETY: the context that libcrypto runs, alive for this call (EVP_CIPHER_meth_set_do_cipher(3)).
         let sealing = unsafe { EVP_CIPHER_CTX_encrypting(ctx) } == 1;
         // libssl's buffer is as long as the input, and longer by EVP_MAX_BLOCK_LENGTH, 32, when it seals.
@@ -157,7 +157,7 @@ unsafe extern "C" fn do_cipher(
 unsafe extern "C" fn clean_up(ctx: *mut EVP_CIPHER_CTX) -> c_int {
     guard((), || {
         // SAFETY: the context that libcrypto ends, alive for this call (EVP_CIPHER_meth_set_cleanup(3)).
-        let job = unsafe { EVP_CIPHER_CTX_get_app_data(ctx) }.cast::<Job>();
+        let job = unsafe { EVP_CIPHER_CTX_get_app_data(ctx) }.cast::<TicketCipherJob>();
         if !job.is_null() {
             // SAFETY: the context that libcrypto ends (EVP_CIPHER_meth_set_cleanup(3)). What set_job put there is not looked at
             // again, also if this were called twice.
