@@ -11,7 +11,7 @@ use openssl_sys::TLS1_3_VERSION;
 use ticketshim_core::binding::{
     Binding, Context, ContextDigest, Family, PolicyDigest, Protocol, Server, public_key_digest,
 };
-use ticketshim_keys::memo;
+use ticketshim_keys::binding_cache;
 use ticketshim_keys::settings::Bind;
 
 use super::client_auth_policy::Policies;
@@ -105,7 +105,7 @@ impl BindingFacts {
         let within = policy.map(|policy| (&context, policy));
         let hash = || Binding::new(protocol, server, within);
         Some(match facts(protocol, &server, within) {
-            Some(facts) => memo::binding(&facts, hash),
+            Some(facts) => binding_cache::get_or_hash(&facts, hash),
             None => hash(),
         })
     }
@@ -132,20 +132,20 @@ fn new_id(bind: Bind) -> Option<[u8; 16]> {
     (bind != Bind::Context).then_some(id)
 }
 
-/// All that a [`Binding`] depends on, for the memo of those that were hashed: of a fixed length, each field in its place,
+/// All that a [`Binding`] depends on, for the cache of those that were hashed: of a fixed length, each field in its place,
 /// the name with its length. `None` for a name that is too long for that.
 fn facts(
     protocol: Protocol,
     server: &Server<'_>,
     within: Option<(&ContextDigest, &PolicyDigest)>,
-) -> Option<[u8; memo::FACTS]> {
+) -> Option<[u8; binding_cache::FACTS]> {
     let (kind, name): (u8, &[u8]) = match server {
         Server::Name(name) => (1, name),
         Server::PublicKey(digest) => (2, digest),
         Server::Unnamed => (3, &[]),
     };
     let [high, low] = protocol.version.to_be_bytes();
-    let mut facts = [0; memo::FACTS];
+    let mut facts = [0; binding_cache::FACTS];
     let (head, rest) = facts.split_first_chunk_mut()?;
     *head = [kind, protocol.family as u8, high, low, u8::from(within.is_some()), u8::try_from(name.len()).ok()?];
     let (digests, rest) = rest.split_first_chunk_mut::<64>()?;
@@ -223,7 +223,7 @@ mod tests {
         for (i, a) in all.iter().enumerate() {
             assert!(a.is_some() && all[..i].iter().all(|b| a != b), "{i}");
         }
-        let longest = memo::FACTS - 70;
+        let longest = binding_cache::FACTS - 70;
         assert!(facts(tls13, &Server::Name(&vec![b'a'; longest]), Some((context, policy))).is_some());
         assert!(facts(tls13, &Server::Name(&vec![b'a'; longest + 1]), Some((context, policy))).is_none());
     }

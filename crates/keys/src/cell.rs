@@ -6,7 +6,7 @@
 //! **generation** ([`crate::fork`]) of the process that counted, and a count of an ancestor is void. And it needs no
 //! thread-local destructors, which would pin a library that its host unloads.
 //!
-//! Reading is an increment and a decrement of one word; nothing waits for anything. Places are never unmapped while
+//! Reading is an increment and a decrement of one word; nothing waits for anything. Slots are never unmapped while
 //! the cell lives, only erased and used again.
 
 use std::marker::PhantomData;
@@ -23,9 +23,9 @@ pub(crate) trait Blank: Send + Sync + Sized + 'static {
     fn blank() -> &'static Self;
 }
 
-/// Places in a cell: the current value, the one being made, and some that slow readers still hold.
-const PLACES: usize = if cfg!(loom) { 3 } else { 6 };
-/// How often the current place may be found without a value, or not to be current any more: each time another value
+/// Slots in a cell: the current value, the one being made, and some that slow readers still hold.
+const SLOTS: usize = if cfg!(loom) { 3 } else { 6 };
+/// How often the current slot may be found without a value, or not to be current any more: each time another value
 /// must have become current in between, so more than once or twice says that our memory is a bad copy of another process's (see [`crate::fork`]).
 const MISSES: u32 = 1000;
 /// In [`Cell::current`]: there is no value.
@@ -33,19 +33,19 @@ const NOWHERE: usize = usize::MAX;
 
 /// See the module.
 pub(crate) struct Cell<T> {
-    places: [Place<T>; PLACES],
+    slots: [Slot<T>; SLOTS],
     current: AtomicUsize,
     holds: PhantomData<T>,
 }
 
-/// A place and what it is in: a [`State`] packed in a word. Alone in its lines of the cache, because readers write there.
+/// A slot and what it is in: a [`State`] packed in a word. Alone in its lines of the cache, because readers write there.
 #[repr(align(128))]
-struct Place<T> {
+struct Slot<T> {
     state: AtomicU64,
     value: AtomicPtr<T>,
 }
 
-/// What a place is in.
+/// What a slot is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Erased, if it ever was used.
@@ -54,7 +54,7 @@ enum State {
     Live {
         generation: u32,
         readers: u32,
-        /// Another value is current: who finds no reader any more erases this one. Part of this word, because a place
+        /// Another value is current: who finds no reader any more erases this one. Part of this word, because a slot
         /// that was looked up as "not current" may have become so again by the time it is erased.
         old: bool,
     },
@@ -85,7 +85,7 @@ impl State {
     }
 }
 
-impl<T> Place<T> {
+impl<T> Slot<T> {
     fn state(&self) -> State {
         State::unpack(self.state.load(SeqCst))
     }
@@ -124,7 +124,7 @@ impl<T> Place<T> {
     /// The end of having taken it, with nothing in it.
     fn erase(&self) {
         if let Some(region) = self.region() {
-            // SAFETY: whoever has taken a place has it alone.
+            // SAFETY: whoever has taken a slot has it alone.
             unsafe { region.erase() };
         }
         self.state.store(State::Empty.pack(), SeqCst);
@@ -136,7 +136,7 @@ impl<T: Blank> Cell<T> {
         /// No value yet.
         pub(crate) fn new() -> Self {
             Self {
-                places: each!(PLACES, Place { state: AtomicU64::new(0), value: AtomicPtr::new(ptr::null_mut()) }),
+                slots: each!(SLOTS, Slot { state: AtomicU64::new(0), value: AtomicPtr::new(ptr::null_mut()) }),
                 current: AtomicUsize::new(NOWHERE),
                 holds: PhantomData,
             }
@@ -149,17 +149,17 @@ impl<T: Blank> Cell<T> {
         let mut missed = 0;
         while missed < MISSES {
             let at = self.current.load(SeqCst);
-            let place = self.places.get(at)?;
-            let seen = place.state();
+            let slot = self.slots.get(at)?;
+            let seen = slot.state();
             let State::Live { generation: theirs, readers, old } = seen else {
                 missed += 1;
                 continue;
             };
             let readers = if theirs == generation { readers } else { 0 };
-            if readers < State::OLD - 2 && place.change(seen, State::Live { generation, readers: readers + 1, old }) {
-                let value = NonNull::new(place.value.load(SeqCst))?;
+            if readers < State::OLD - 2 && slot.change(seen, State::Live { generation, readers: readers + 1, old }) {
+                let value = NonNull::new(slot.value.load(SeqCst))?;
                 let guard = Guard { cell: self, at, generation, value };
-                // Else the place may have come to hold another value since, which is not in force yet: whoever read that
+                // Else the slot may have come to hold another value since, which is not in force yet: whoever read that
                 // would be given an older one next time.
                 if self.current.load(SeqCst) == at {
                     return Some(guard);
@@ -177,7 +177,7 @@ impl<T: Blank> Cell<T> {
     pub(crate) fn replace(&self, generation: u32, make: impl FnOnce(&mut T) -> bool) -> bool {
         self.sweep(generation);
         let Some(mut taken) = self.take(generation) else { return false };
-        // SAFETY: the place is taken, and has room for a T; what was in it is erased. A blank is plain data: the copy
+        // SAFETY: the slot is taken, and has room for a T; what was in it is erased. A blank is plain data: the copy
         // shares nothing with it.
         unsafe { taken.value.copy_from_nonoverlapping(NonNull::from(T::blank()), 1) };
         // SAFETY: just written, and nobody else's.
@@ -200,9 +200,9 @@ impl<T: Blank> Cell<T> {
     /// thread at a time, as [`Cell::replace`].
     pub(crate) fn sweep(&self, generation: u32) {
         let current = self.current.load(SeqCst);
-        for (_, place) in self.places.iter().enumerate().filter(|(at, _)| *at != current) {
-            place.set_old();
-            place.retire(generation);
+        for (_, slot) in self.slots.iter().enumerate().filter(|(at, _)| *at != current) {
+            slot.set_old();
+            slot.retire(generation);
         }
     }
 
@@ -213,30 +213,30 @@ impl<T: Blank> Cell<T> {
     }
 
     fn take(&self, generation: u32) -> Option<Taken<'_, T>> {
-        let free = |place: &&Place<T>| place.change(State::Empty, State::Taken { generation });
-        let (at, place) = self.places.iter().enumerate().find(|(_, place)| free(place))?;
-        let mut taken = Taken { place, at, generation, value: NonNull::dangling() };
-        taken.value = match NonNull::new(place.value.load(SeqCst)) {
+        let free = |slot: &&Slot<T>| slot.change(State::Empty, State::Taken { generation });
+        let (at, slot) = self.slots.iter().enumerate().find(|(_, slot)| free(slot))?;
+        let mut taken = Taken { slot, at, generation, value: NonNull::dangling() };
+        taken.value = match NonNull::new(slot.value.load(SeqCst)) {
             Some(value) => value,
             None => Region::for_a::<T>()?.start(),
         };
-        place.value.store(taken.value.as_ptr(), SeqCst);
+        slot.value.store(taken.value.as_ptr(), SeqCst);
         Some(taken)
     }
 }
 
 impl<T> Drop for Cell<T> {
     fn drop(&mut self) {
-        for region in self.places.iter().filter_map(Place::region) {
+        for region in self.slots.iter().filter_map(Slot::region) {
             // SAFETY: `&mut self`: nobody reads or fills it.
             unsafe { region.release() };
         }
     }
 }
 
-/// A place being filled. Dropped, it is erased and free again.
+/// A slot being filled. Dropped, it is erased and free again.
 struct Taken<'a, T> {
-    place: &'a Place<T>,
+    slot: &'a Slot<T>,
     at: usize,
     generation: u32,
     value: NonNull<T>,
@@ -247,7 +247,7 @@ impl<T> Taken<'_, T> {
     fn keep(self) -> usize {
         let at = self.at;
         let live = State::Live { generation: self.generation, readers: 0, old: false };
-        self.place.state.store(live.pack(), SeqCst);
+        self.slot.state.store(live.pack(), SeqCst);
         std::mem::forget(self);
         at
     }
@@ -255,7 +255,7 @@ impl<T> Taken<'_, T> {
 
 impl<T> Drop for Taken<'_, T> {
     fn drop(&mut self) {
-        self.place.erase();
+        self.slot.erase();
     }
 }
 
@@ -278,25 +278,25 @@ impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: a place holds the value it was given, unchanged, while it is live and has a reader, which we are.
+        // SAFETY: a slot holds the value it was given, unchanged, while it is live and has a reader, which we are.
         unsafe { self.value.as_ref() }
     }
 }
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        let place = &self.cell.places[self.at];
-        while let State::Live { generation, readers, old } = place.state() {
+        let slot = &self.cell.slots[self.at];
+        while let State::Live { generation, readers, old } = slot.state() {
             if generation != self.generation {
                 // We are in a child of the process that began to read: that count is void.
                 return;
             }
             let live = |readers| State::Live { generation, readers, old };
-            if place.change(live(readers), live(readers.saturating_sub(1))) {
+            if slot.change(live(readers), live(readers.saturating_sub(1))) {
                 break;
             }
         }
-        place.retire(self.generation);
+        slot.retire(self.generation);
     }
 }
 
@@ -315,8 +315,8 @@ mod tests {
     const CHILD: u32 = 2;
 
     fn set(cell: &Cell<[u64; 512]>, generation: u32, value: u64) -> bool {
-        cell.replace(generation, |place| {
-            place.fill(value);
+        cell.replace(generation, |slot| {
+            slot.fill(value);
             true
         })
     }
@@ -325,11 +325,11 @@ mod tests {
         cell.read(generation).map(|v| v[511])
     }
 
-    /// What the places hold, in force or not.
+    /// What the slots hold, in force or not.
     fn bytes_left(cell: &Cell<[u64; 512]>) -> Vec<u64> {
-        let places = cell.places.iter().filter_map(|p| NonNull::new(p.value.load(SeqCst)));
+        let slots = cell.slots.iter().filter_map(|p| NonNull::new(p.value.load(SeqCst)));
         // SAFETY: mapped as long as the cell; no other thread uses it in these tests.
-        let mut words: Vec<u64> = places.flat_map(|p| unsafe { p.as_ref() }.iter().copied()).collect();
+        let mut words: Vec<u64> = slots.flat_map(|p| unsafe { p.as_ref() }.iter().copied()).collect();
         words.retain(|w| *w != 0);
         words.dedup();
         words
@@ -371,7 +371,7 @@ mod tests {
         let cell = Cell::new();
         assert!(set(&cell, HERE, 1));
         let mut taken = cell.take(HERE).unwrap();
-        // SAFETY: the place is taken.
+        // SAFETY: the slot is taken.
         unsafe { taken.value.as_mut() }.fill(9);
         std::mem::forget(taken);
         cell.sweep(HERE);
@@ -404,12 +404,12 @@ mod tests {
     fn without_room_the_value_at_hand_stays() {
         let cell = Cell::new();
         let mut held = Vec::new();
-        for value in 1..=PLACES as u64 {
+        for value in 1..=SLOTS as u64 {
             assert!(set(&cell, HERE, value));
             held.push(cell.read(HERE).unwrap());
         }
         assert!(!set(&cell, HERE, 99));
-        assert_eq!(get(&cell, HERE), Some(PLACES as u64));
+        assert_eq!(get(&cell, HERE), Some(SLOTS as u64));
         held.remove(0);
         assert!(set(&cell, HERE, 99));
     }
@@ -418,7 +418,7 @@ mod tests {
     fn a_bad_copy_of_a_cell_is_no_hang() {
         let cell = Cell::new();
         assert!(set(&cell, HERE, 1));
-        cell.places[cell.current.load(SeqCst)].state.store(0, SeqCst);
+        cell.slots[cell.current.load(SeqCst)].state.store(0, SeqCst);
         assert!(get(&cell, CHILD).is_none());
         cell.sweep(CHILD);
         assert!(set(&cell, CHILD, 2) && get(&cell, CHILD) == Some(2));
@@ -432,10 +432,10 @@ mod tests {
         let at = reader.at;
         assert!(set(&cell, HERE, 2));
         drop(reader);
-        // The same place again; whoever meant to erase the value from before finds another one.
+        // The same slot again; whoever meant to erase the value from before finds another one.
         assert!(set(&cell, HERE, 3));
         assert_eq!(cell.current.load(SeqCst), at);
-        cell.places[at].retire(HERE);
+        cell.slots[at].retire(HERE);
         assert_eq!(get(&cell, HERE), Some(3));
     }
 

@@ -1,15 +1,15 @@
 //! How a child is told from its parent, on every way there is to make one.
 //!
-//! Each process of a line of forks has a **generation**: a number that differs from those of all its ancestors. It sits
-//! in a page that the kernel hands to children zeroed (`MADV_WIPEONFORK`, Linux 4.14), so fork(2), clone(2) and the
-//! system calls themselves are seen alike, where a handler of `pthread_atfork` would see the first only. A child of
+//! Each process of a fork group (a process and all that are forked from it) has a **generation**: a number that differs
+//! from those of all its ancestors. It sits in a page that the kernel hands to children zeroed (`MADV_WIPEONFORK`, Linux 4.14), so
+//! fork(2), clone(2) and the system calls themselves are seen alike, where a handler of `pthread_atfork` would see the first only. A child of
 //! vfork(2) shares its parent's memory, and rightly counts as the same.
 //!
 //! Where the kernel cannot do that, the process id tells. It costs a system call each time.
 //!
 //! And one thing must not happen while the memory is copied: fork copies page after page while other threads go on, so
-//! what spans pages (a ring) may come to the child half old and half new. So whoever changes such a thing is in a
-//! [`Section`], and fork(2) waits for it, a moment; nobody waits for fork (`barrier`).
+//! what spans pages (a ring) may come to the child half old and half new. So a thread that changes such a thing is
+//! [`changing`], and fork(2) waits for it, a moment; nobody waits for fork (`barrier`).
 
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
@@ -42,26 +42,20 @@ pub(crate) fn generation() -> u32 {
     generation_slowly()
 }
 
-/// How long fork(2) waits for a thread in a [`Section`], which takes a few milliseconds.
+/// How long fork(2) waits for a thread that is [`changing`] something, which takes a few milliseconds.
 const FORK_WAITS: Duration = Duration::from_millis(100);
 static BARRIER: ForkBarrier = ForkBarrier::new();
 
-/// Changing what a child must see whole. Lasts until it is dropped.
-pub(crate) struct Section {
-    _changing: Changing<'static>,
-}
-
-impl Section {
-    /// None while another thread forks: leave it as it is for now.
-    pub(crate) fn enter(generation: u32) -> Option<Self> {
-        BARRIER.enter(generation).map(|changing| Self { _changing: changing })
-    }
+/// The right to change what a child must see whole, until it is dropped. None while another thread forks: leave it as it is
+/// for now.
+pub(crate) fn changing(generation: u32) -> Option<Changing<'static>> {
+    BARRIER.enter(generation)
 }
 
 /// What a child does of its own before it goes on.
 static IN_CHILD: OnceLock<fn()> = OnceLock::new();
 
-/// Makes fork(2) wait for sections, and children lock their memory and then do `in_child`, which must be able to run after
+/// Makes fork(2) wait for threads that are [`changing`] something, and children lock their memory and then do `in_child`, which must be able to run after
 /// any fork: no locks that another thread may hold, no allocation. Only the fork(2) of the C library: a bare clone(2) beside
 /// threads that are changing keys is not worth more than being noticed afterwards (`Store` does). The first call counts.
 pub(crate) fn attend_to_forks(in_child: fn()) {
@@ -127,7 +121,7 @@ fn by_pid() -> u32 {
     }
 }
 
-/// Wraps after 4 billion generations in one line of descent; 0 means "none" and is passed over.
+/// Wraps after 4 billion generations in one fork group; 0 means "none" and is passed over.
 fn next() -> u32 {
     LAST.fetch_add(1, Ordering::AcqRel).wrapping_add(1).max(1)
 }

@@ -8,18 +8,18 @@
 //! Read in this order: [`settings`] (what the operator asked for), [`state`] (the file that keys are shared by),
 //! [`store`] (the keys in force), [`counters`] (what happened). Below them: `cell` (a value that is replaced while it is
 //! read), `fork` (how a child is told from its parent) with `barrier`, `memory` (where secrets live), `salt`, `watch`
-//! (when the file is looked at), [`memo`] (bindings hashed lately), `thread` (a number for each), [`lock`], [`random`],
+//! (when the file is looked at), [`binding_cache`] (bindings hashed lately), `thread` (a number for each), [`lock`], [`random`],
 //! [`clock`], [`log`], and `sys` (system calls in somebody else's process). What takes no lock is made of `sync`,
 //! `seqlock`, [`record`] and [`once`], and `models` tries all orders in which it can be seen.
 
 mod barrier;
+pub mod binding_cache;
 mod cell;
 pub mod clock;
 pub mod counters;
 mod fork;
 pub mod lock;
 pub mod log;
-pub mod memo;
 mod memory;
 pub mod once;
 pub mod random;

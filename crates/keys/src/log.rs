@@ -85,20 +85,21 @@ impl Once {
     }
 }
 
-/// As [`Once`], for a whole family: the process that loaded the library and all that is forked from it, so that a server
+/// As [`Once`], for a whole fork group: the process that loaded the library and all that is forked from it, so that a server
 /// says it once and not with each of its workers.
 #[derive(Debug)]
-pub struct FamilyOnce {
+pub struct ForkGroupOnce {
     here: Once,
     /// In a page that children share; null if there was none to be had: then each process says it.
     shared: AtomicPtr<AtomicBool>,
 }
 
 /// That the server's session timeout is longer than its ticket keys open.
-pub static SESSION_TIMEOUT: FamilyOnce = FamilyOnce { here: Once::new(), shared: AtomicPtr::new(std::ptr::null_mut()) };
+pub static SESSION_TIMEOUT: ForkGroupOnce =
+    ForkGroupOnce { here: Once::new(), shared: AtomicPtr::new(std::ptr::null_mut()) };
 
-impl FamilyOnce {
-    /// True once in the family.
+impl ForkGroupOnce {
+    /// True once in the fork group.
     pub fn first(&self) -> bool {
         // SAFETY: null or the page that `prepare` made, which is zeroed at first and never unmapped.
         let shared = unsafe { self.shared.load(Relaxed).as_ref() };

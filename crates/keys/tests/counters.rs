@@ -111,9 +111,9 @@ fn workers_counts_are_all_there_and_a_restart_goes_on() {
         assert_eq!(count(&found, Counter::RefusedBinding), sealed);
         assert_eq!(count(&found, Counter::Opened), start);
         assert_eq!(count(&found, Counter::Attached), 1, "those of servers that ended do not count");
-        assert_eq!(found.families.len() as u64, start);
-        let family = found.families.iter().find(|family| family.lives()).unwrap();
-        assert!(family.processes == [process.child.id()] && family.chain.is_some() && family.epoch > 0);
+        assert_eq!(found.fork_groups.len() as u64, start);
+        let group = found.fork_groups.iter().find(|group| group.lives()).unwrap();
+        assert!(group.processes == [process.child.id()] && group.chain.is_some() && group.epoch > 0);
         assert_eq!(found.history.iter().map(|epoch| epoch.sealed).sum::<u64>(), sealed);
         assert_eq!(found.history.iter().map(|epoch| epoch.refused).sum::<u64>(), sealed);
         assert!(process.end().success());
@@ -147,7 +147,7 @@ fn a_daemon_is_there_before_it_counts() {
     process.child.wait().unwrap();
     let gauges = || {
         let found = file::read(&file).unwrap();
-        assert_eq!(found.families[0].processes, [daemon]);
+        assert_eq!(found.fork_groups[0].processes, [daemon]);
         [Counter::Attached, Counter::Detached, Counter::DetachedRawKeys].map(|counter| count(&found, counter))
     };
     assert_eq!(gauges(), [2, 1, 1]);
@@ -156,7 +156,7 @@ fn a_daemon_is_there_before_it_counts() {
     assert_eq!(gauges(), [1, 1, 1]);
     assert!(process.end().success());
     let gone = Instant::now() + Duration::from_secs(10);
-    while file::read(&file).unwrap().families[0].lives() {
+    while file::read(&file).unwrap().fork_groups[0].lives() {
         assert!(Instant::now() < gone, "who has ended is not there");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -195,14 +195,14 @@ fn places_are_taken_by_who_lives() {
     process.hear();
     let found = file::read(&file).unwrap();
     assert_eq!((count(&found, Counter::Opened), count(&found, Counter::Attached)), (120, 1));
-    assert_eq!(found.families[0].processes.len(), file::PROCESSES);
-    assert!(found.families[0].processes.contains(&process.child.id()));
+    assert_eq!(found.fork_groups[0].processes.len(), file::PROCESSES);
+    assert!(found.fork_groups[0].processes.contains(&process.child.id()));
     for _ in 0..40 {
         process.go_on();
     }
     process.hear();
     let found = file::read(&file).unwrap();
-    assert_eq!(found.families[0].processes, [process.child.id()]);
+    assert_eq!(found.fork_groups[0].processes, [process.child.id()]);
     assert_eq!(count(&found, Counter::Attached), 1);
     assert!(process.end().success());
 }
@@ -256,7 +256,7 @@ fn whatever_is_done_to_the_file_the_server_lives_and_other_files_are_not_touched
     process.go_on();
     assert_eq!(process.hear(), "has counted");
     let found = file::read(&file).unwrap();
-    assert_eq!(found.families.len(), 2);
+    assert_eq!(found.fork_groups.len(), 2);
     assert_eq!(count(&found, Counter::Sealed), 4 * EACH + 1);
     assert!(count(&found, Counter::Opened) > 100);
     fs::remove_file(&file).unwrap();
@@ -316,14 +316,14 @@ fn a_file_that_was_emptied_or_removed_is_made_again_by_a_reload() {
     let mut counted = || {
         process.hear();
         let found = file::read(&file).unwrap();
-        assert_eq!(found.families.len(), 1);
+        assert_eq!(found.fork_groups.len(), 1);
         process.go_on();
         (count(&found, Counter::Sealed), count(&found, Counter::Opened))
     };
     assert_eq!(counted(), (1, 1));
     assert_eq!(counted(), (2, 2), "nothing happened to it");
     OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
-    assert_eq!(counted(), (3, 3), "its family goes on");
+    assert_eq!(counted(), (3, 3), "its fork group goes on");
     fs::remove_file(&file).unwrap();
     assert_eq!(counted(), (1, 1), "another file, from zero");
     assert_eq!(counted(), (2, 2));

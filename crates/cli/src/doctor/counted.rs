@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use ticketshim_keys::counters::file::Family;
+use ticketshim_keys::counters::file::ForkGroup;
 use ticketshim_keys::counters::{Counter, REFUSALS};
 use ticketshim_keys::state::Refusal;
 
@@ -54,15 +54,15 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
             return None;
         }
     };
-    let families = families_of(process, &published.families);
-    if families.is_empty() {
+    let fork_groups = groups_of(process, &published.fork_groups);
+    if fork_groups.is_empty() {
         report.note(
             "it has a stats file, and is not in there: it has made no TLS context so far, or runs in a container, where \
              `ticketshim doctor` would have to run too",
         );
         return None;
     }
-    let sum = |counter: Counter| families.iter().map(|family| family.counters[counter as usize]).sum::<u64>();
+    let sum = |counter: Counter| fork_groups.iter().map(|group| group.counters[counter as usize]).sum::<u64>();
     let (attached, detached) = (sum(Counter::Attached), sum(Counter::Detached));
     let doors: Vec<_> =
         DOORS.into_iter().map(|(door, name)| (name, sum(door))).filter(|(_, count)| *count > 0).collect();
@@ -81,7 +81,7 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
         &json!({ "sealed": sealed, "opened": opened, "refused": refused }),
     );
     // The server may have hidden its settings, and with them its state file.
-    for (chain, epoch) in families.iter().filter_map(|family| Some((family.chain?, family.epoch))) {
+    for (chain, epoch) in fork_groups.iter().filter_map(|group| Some((group.chain?, group.epoch))) {
         report.fact_as(
             "keys in use",
             format_args!(
@@ -96,12 +96,12 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
             sum(Counter::Failures)
         ));
     }
-    let refusal = families.iter().find_map(|family| family.refusal);
+    let refusal = fork_groups.iter().find_map(|group| group.refusal);
     Some(Counted { attached, detached, doors: doors.into_iter().map(|(name, _)| name).collect(), sealed, refusal })
 }
 
-/// The families that the process may belong to.
-fn families_of<'a>(process: &Process, all: &'a [Family]) -> Vec<&'a Family> {
+/// The fork groups that the process may belong to.
+fn groups_of<'a>(process: &Process, all: &'a [ForkGroup]) -> Vec<&'a ForkGroup> {
     let kin = process.kin();
-    all.iter().filter(|family| stats::is_of(family, &kin)).collect()
+    all.iter().filter(|group| stats::is_of(group, &kin)).collect()
 }

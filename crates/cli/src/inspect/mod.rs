@@ -1,16 +1,16 @@
 //! `ticketshim inspect`: what a ticket shows in clear, which key sealed it, whether it opens in a place, and then what
 //! is in it.
 //!
-//! - [`input`]: finds the ticket in what was given. [`places`]: the bindings that are tried. [`certificate`]: what of a
+//! - [`input`]: finds the ticket in what was given. [`candidates`]: the bindings that are tried. [`certificate`]: what of a
 //!   certificate is bound. [`known`]: session id contexts of known servers. [`show`]: how it is shown.
 //!
 //! The HMAC of a ticket proves that it was sealed under one of our keys. Its content is under another key, which the
 //! binding takes part in: without the facts of the place where it was issued nobody opens it, also with the state file.
 
+mod candidates;
 mod certificate;
 mod input;
 mod known;
-mod places;
 mod show;
 
 use std::path::Path;
@@ -25,8 +25,8 @@ use zeroize::Zeroizing;
 use crate::args;
 use crate::exit::Exit;
 use crate::text::{Hex, complain};
+use candidates::Candidate;
 use input::Given;
-use places::Place;
 use show::Page;
 
 pub fn inspect(args: &args::Inspect) -> Exit {
@@ -94,25 +94,25 @@ fn with_state(
         ));
     }
     page.fact("authentic", "yes: sealed under that key");
-    let places = places::candidates(args, given)?;
-    let found = places.iter().find_map(|place| match seal::open(keys, &place.binding, ticket) {
+    let tried = candidates::candidates(args, given)?;
+    let found = tried.iter().find_map(|place| match seal::open(keys, &place.binding, ticket) {
         Ok(opened) => Some((place, Zeroizing::new(opened.der), opened.time)),
         Err(Refusal::Binding | Refusal::BadMac | _) => None,
     });
-    let Some((place, der, time)) = found else { return Ok((Exit::NO, closed(args, given, places.len()))) };
+    let Some((place, der, time)) = found else { return Ok((Exit::NO, closed(args, given, tried.len()))) };
     page.place(place);
     page.opened(&der, time.age(now), now, args.reveal_master_secret);
     Ok((Exit::OK, opened_where(place)))
 }
 
-fn opened_where(place: &Place) -> String {
+fn opened_where(place: &Candidate) -> String {
     format!("sealed under this state file's keys, and opens there: {place}")
 }
 
 /// What could be missing.
 fn closed(args: &args::Inspect, given: &Given, tried: usize) -> String {
     let mut wanting = Vec::new();
-    let has_certificate = !args.cert.is_empty() || places::peer(given).is_some();
+    let has_certificate = !args.cert.is_empty() || candidates::peer(given).is_some();
     if args.sni.is_none() && given.session().and_then(|s| input::hostname(&s)).is_none() {
         wanting.push("--sni NAME (if the client asked for one)");
     }

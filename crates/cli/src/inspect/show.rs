@@ -7,8 +7,8 @@ use ticketshim_core::session::{Session, tag};
 use ticketshim_keys::settings::Duration;
 use ticketshim_keys::state::{KeyTimes, State};
 
+use super::candidates::{Candidate, protocol_name};
 use super::hex_and_text;
-use super::places::{Place, protocol_name};
 use crate::exit::Exit;
 use crate::text::{Hex, Utc, say, say_json};
 
@@ -59,7 +59,7 @@ impl Page {
         self.fact("key opens until", Utc(key.ends));
     }
 
-    pub fn place(&mut self, place: &Place) {
+    pub fn place(&mut self, place: &Candidate) {
         self.fact("sealed for", place);
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use ticketshim_keys::counters::file::{Family, PROCESSES, Published};
+use ticketshim_keys::counters::file::{ForkGroup, PROCESSES, Published};
 use ticketshim_keys::counters::{INFO, Kind};
 
 use crate::text::{Utc, say_json};
@@ -20,8 +20,8 @@ pub fn table(now: &Published, before: Option<&Published>) -> String {
         let since = since.map(|since| format!("  {since:+}")).unwrap_or_default();
         let _ = writeln!(text, "{:22} {value:10}{since}", metric.name);
     }
-    for family in now.families.iter().filter(|family| family.lives()) {
-        let _ = writeln!(text, "{:22} {}", processes(family), in_words(family));
+    for group in now.fork_groups.iter().filter(|group| group.lives()) {
+        let _ = writeln!(text, "{:22} {}", processes(group), in_words(group));
     }
     if !now.history.is_empty() {
         let _ = writeln!(text, "{:22} {:>10} {:>10} {:>10}", "epoch", "sealed", "opened", "refused");
@@ -32,45 +32,45 @@ pub fn table(now: &Published, before: Option<&Published>) -> String {
     text
 }
 
-fn processes(family: &Family) -> String {
-    match family.processes.as_slice() {
+fn processes(group: &ForkGroup) -> String {
+    match group.processes.as_slice() {
         [] => String::new(),
         [only] => format!("process {only}"),
-        // With as many as a family remembers, there may be more.
+        // With as many as a fork group remembers, there may be more.
         [first, others @ ..] => {
-            format!("process {first} +{}{}", others.len(), if family.processes.len() < PROCESSES { "" } else { "…" })
+            format!("process {first} +{}{}", others.len(), if group.processes.len() < PROCESSES { "" } else { "…" })
         }
     }
 }
 
-fn in_words(family: &Family) -> String {
+fn in_words(group: &ForkGroup) -> String {
     let chain =
-        family.chain.map_or_else(|| "no keys yet".to_owned(), |chain| format!("chain {chain}, epoch {}", family.epoch));
+        group.chain.map_or_else(|| "no keys yet".to_owned(), |chain| format!("chain {chain}, epoch {}", group.epoch));
     let refusal =
-        family.refusal.map(|refusal| format!("; STATE FILE REFUSED: {}", refusal.text(Path::new("the state file"))));
-    format!("since {}, {chain}{}", Utc(family.began), refusal.unwrap_or_default())
+        group.refusal.map(|refusal| format!("; STATE FILE REFUSED: {}", refusal.text(Path::new("the state file"))));
+    format!("since {}, {chain}{}", Utc(group.began), refusal.unwrap_or_default())
 }
 
 pub fn json(now: &Published) {
     say_json(&json!({
         "counters": counters(&now.counters),
-        "families": now.families.iter().map(family).collect::<Vec<_>>(),
+        "families": now.fork_groups.iter().map(group).collect::<Vec<_>>(),
         "history": now.history.iter().map(|one| json!({
             "epoch": one.epoch, "sealed": one.sealed, "opened": one.opened, "refused": one.refused,
         })).collect::<Vec<_>>(),
     }));
 }
 
-fn family(family: &Family) -> Value {
+fn group(group: &ForkGroup) -> Value {
     json!({
-        "processes": family.processes,
-        "lives": family.lives(),
-        "began": family.began,
-        "written": family.written,
-        "epoch": family.epoch,
-        "chain": family.chain.map(|chain| chain.to_string()),
-        "refusal": family.refusal.map(|refusal| refusal.text(Path::new("the state file")).to_string()),
-        "counters": counters(&family.counters),
+        "processes": group.processes,
+        "lives": group.lives(),
+        "began": group.began,
+        "written": group.written,
+        "epoch": group.epoch,
+        "chain": group.chain.map(|chain| chain.to_string()),
+        "refusal": group.refusal.map(|refusal| refusal.text(Path::new("the state file")).to_string()),
+        "counters": counters(&group.counters),
     })
 }
 
@@ -97,15 +97,15 @@ pub fn prometheus(now: &Published) -> String {
             let _ = writeln!(text, "{}{label} {value}", metric.family);
         }
     }
-    let live = || now.families.iter().filter(|family| family.lives());
+    let live = || now.fork_groups.iter().filter(|group| group.lives());
     let gauges = [
         ("ticketshim_families", "Servers that publish here and live.", live().count() as u64),
         (
             "ticketshim_state_refused",
             "Of those, how many do not use or write their state file.",
-            live().filter(|family| family.refusal.is_some()).count() as u64,
+            live().filter(|group| group.refusal.is_some()).count() as u64,
         ),
-        ("ticketshim_epoch", "The latest epoch of their keys.", live().map(|family| family.epoch).max().unwrap_or(0)),
+        ("ticketshim_epoch", "The latest epoch of their keys.", live().map(|group| group.epoch).max().unwrap_or(0)),
     ];
     for (name, help, value) in gauges {
         head(&mut text, name, help, "gauge");
@@ -121,7 +121,7 @@ mod tests {
     use ticketshim_keys::counters::Counter;
 
     fn sample() -> Published {
-        Published { counters: std::array::from_fn(|i| i as u64 * 10), families: Vec::new(), history: Vec::new() }
+        Published { counters: std::array::from_fn(|i| i as u64 * 10), fork_groups: Vec::new(), history: Vec::new() }
     }
 
     /// What promtool and its kin insist on.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use ticketshim_keys::counters::file::{self, Family, MAGIC, Published};
+use ticketshim_keys::counters::file::{self, ForkGroup, MAGIC, Published};
 
 use crate::process::{Mapped, Process};
 
@@ -36,9 +36,9 @@ impl Located {
             Self::Process(process, path) => (process, path),
         };
         let kin = process.kin();
-        let published = file::read_of(path, |family| is_of(family, &kin))
+        let published = file::read_of(path, |group| is_of(group, &kin))
             .map_err(|trouble| format!("{}: {trouble}", path.display()))?;
-        if published.families.is_empty() {
+        if published.fork_groups.is_empty() {
             return Err(format!(
                 "process {} is not in its stats file {}: it has made no TLS context so far",
                 process.pid,
@@ -49,9 +49,9 @@ impl Located {
     }
 }
 
-/// Whether one of these processes is of the family.
-pub fn is_of(family: &Family, kin: &[u32]) -> bool {
-    family.processes.iter().any(|pid| kin.contains(pid))
+/// Whether one of these processes is of the fork group.
+pub fn is_of(group: &ForkGroup, kin: &[u32]) -> bool {
+    group.processes.iter().any(|pid| kin.contains(pid))
 }
 
 /// The file of counters of a process.

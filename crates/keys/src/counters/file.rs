@@ -21,11 +21,11 @@
 //!                 2496  64  not used, 0
 //! ```
 //!
-//! Numbers are unsigned, in the byte order of the machine. A row belongs to a *family*: a process that loaded the
-//! library, and all that were forked from it. What a file says is the sum of its rows. Row 0 has no family: it is the
+//! Numbers are unsigned, in the byte order of the machine. A row belongs to a *fork group*: a process that loaded the
+//! library, and all that were forked from it. What a file says is the sum of its rows. Row 0 has no fork group: it is the
 //! sum of rows that were given up.
 //!
-//! A gauge of a family is the most that one of its living processes has: contexts are copied when a process forks.
+//! A gauge of a fork group is the most that one of its living processes has: contexts are copied when a process forks.
 //!
 //! There is no checksum: rows are written all the time, and what is in them is only shown.
 
@@ -64,7 +64,7 @@ pub(super) mod at {
     pub(in super::super) const RESERVED: usize = 2496;
 }
 
-/// Processes that a family remembers. More of them count as well; the family lives as long as one of these does.
+/// Processes that a fork group remembers. More of them count as well; the fork group lives as long as one of these does.
 pub const PROCESSES: usize = 24;
 pub(super) const PROCESS_LEN: usize = 64;
 /// What precedes a process's gauges.
@@ -76,7 +76,7 @@ pub(super) const GAUGE_PLACES: usize = 14;
 /// Epochs that a row remembers.
 pub const HISTORY: usize = 16;
 pub(super) const HISTORY_LEN: usize = 32;
-/// Rows that nobody wrote for so many seconds are added up in row 0 when there are few free ones. Their families may
+/// Rows that nobody wrote for so many seconds are added up in row 0 when there are few free ones. Their fork groups may
 /// yet live: they notice.
 pub(super) const GIVEN_UP: u64 = 86_400;
 /// Fewer free rows than this are few.
@@ -97,14 +97,14 @@ pub struct Published {
     /// The sums, in the order of [`Counter`](super::Counter).
     pub counters: [u64; COUNT],
     /// Each row in use but the sum of the old ones.
-    pub families: Vec<Family>,
+    pub fork_groups: Vec<ForkGroup>,
     /// What happened in the latest epochs, the latest first.
     pub history: Vec<InEpoch>,
 }
 
 /// A process that loaded the library, and all that were forked from it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Family {
+pub struct ForkGroup {
     /// Its processes that are there, as this process sees process ids; at most [`PROCESSES`].
     pub processes: Vec<u32>,
     /// When it counted first, in Unix seconds.
@@ -121,7 +121,7 @@ pub struct Family {
     pub counters: [u64; COUNT],
 }
 
-impl Family {
+impl ForkGroup {
     /// Whether one of its processes is there.
     pub fn lives(&self) -> bool {
         !self.processes.is_empty()
@@ -189,15 +189,15 @@ pub fn read(path: &Path) -> Result<Published, Trouble> {
     read_rows(path, None)
 }
 
-/// The same of those families only that `wanted` says yes to: several servers may publish in one file.
+/// The same of those fork groups only that `wanted` says yes to: several servers may publish in one file.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_of(path: &Path, wanted: impl Fn(&Family) -> bool) -> Result<Published, Trouble> {
+pub fn read_of(path: &Path, wanted: impl Fn(&ForkGroup) -> bool) -> Result<Published, Trouble> {
     read_rows(path, Some(&wanted))
 }
 
-fn read_rows(path: &Path, wanted: Option<&dyn Fn(&Family) -> bool>) -> Result<Published, Trouble> {
+fn read_rows(path: &Path, wanted: Option<&dyn Fn(&ForkGroup) -> bool>) -> Result<Published, Trouble> {
     let mut bytes = vec![0; LEN + 1];
     let len = sys::as_a_guest(|| File::open(path)?.read(&mut bytes))?;
     bytes.truncate(len);
@@ -205,18 +205,18 @@ fn read_rows(path: &Path, wanted: Option<&dyn Fn(&Family) -> bool>) -> Result<Pu
     let rows = bytes[HEADER_LEN..].as_chunks::<ROW_LEN>().0;
     // What rows counted that were given up is nobody's any more.
     let sums = if wanted.is_none() { counters(&rows[0]) } else { [0; COUNT] };
-    let mut found = Published { counters: sums, families: Vec::new(), history: Vec::new() };
+    let mut found = Published { counters: sums, fork_groups: Vec::new(), history: Vec::new() };
     let boot = sys::as_a_guest(sys::boot_id);
     for row in rows[1..].iter().filter(|row| number(*row, at::TOKEN) != 0) {
-        let family = family(row, boot);
-        if !wanted.is_none_or(|wanted| wanted(&family)) {
+        let group = group(row, boot);
+        if !wanted.is_none_or(|wanted| wanted(&group)) {
             continue;
         }
-        add_all(&mut found.counters, &family.counters);
+        add_all(&mut found.counters, &group.counters);
         for index in 0..HISTORY {
             add_up(&mut found.history, in_epoch(row, index));
         }
-        found.families.push(family);
+        found.fork_groups.push(group);
     }
     found.history.sort_unstable_by_key(|one| std::cmp::Reverse(one.epoch));
     found.history.truncate(HISTORY);
@@ -403,9 +403,9 @@ fn add_up(history: &mut Vec<InEpoch>, one: InEpoch) {
     }
 }
 
-fn family(row: &[u8; ROW_LEN], boot: u64) -> Family {
+fn group(row: &[u8; ROW_LEN], boot: u64) -> ForkGroup {
     let chain = ChainId(row[at::CHAIN..].first_chunk().copied().unwrap_or_default());
-    let mut family = Family {
+    let mut group = ForkGroup {
         processes: Vec::new(),
         began: number(row, at::BEGAN),
         written: number(row, at::WRITTEN),
@@ -417,7 +417,7 @@ fn family(row: &[u8; ROW_LEN], boot: u64) -> Family {
     let theirs = number(row, at::BOOT);
     if boot != 0 && theirs != 0 && boot != theirs {
         // Process ids of another start of the system.
-        return family;
+        return group;
     }
     for process in row[at::PROCESSES..at::HISTORY].as_chunks::<PROCESS_LEN>().0 {
         let who = number(process, 0);
@@ -426,13 +426,13 @@ fn family(row: &[u8; ROW_LEN], boot: u64) -> Family {
         if !is_there(pid, came) {
             continue;
         }
-        family.processes.push(pid);
+        group.processes.push(pid);
         for (gauge, value) in GAUGES.into_iter().zip(gauges) {
-            let most = &mut family.counters[gauge as usize];
+            let most = &mut group.counters[gauge as usize];
             *most = u64::from(value).max(*most);
         }
     }
-    family
+    group
 }
 
 /// Whether the process is there that came at that time, and no later one of its number.

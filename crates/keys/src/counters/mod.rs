@@ -1,8 +1,8 @@
 //! What happened, in numbers: of this process, and, if the operator names a file (`TICKETSHIM_STATS`), of all processes
-//! that were forked from the same start, published there (`table` has the list, `file` the format, `family` the way there).
+//! that were forked from the same start, published there (`table` has the list, `file` the format, `fork_group` the way there).
 
-mod family;
 pub mod file;
+mod fork_group;
 mod newest;
 mod table;
 mod tagged;
@@ -10,7 +10,7 @@ mod tagged;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-pub(crate) use family::{Report, report};
+pub(crate) use fork_group::{Report, report};
 pub use table::{ALL, COUNT, Counter, GAUGES, INFO, Info, Kind, REFUSALS};
 
 use crate::thread::share;
@@ -34,7 +34,7 @@ fn mine(counter: Counter) -> &'static AtomicU64 {
 pub fn add(counter: Counter) {
     if counter.is_gauge() {
         mine(counter).fetch_add(1, Relaxed);
-        family::gauge_changed();
+        fork_group::gauge_changed();
     } else {
         add_all(&[counter]);
     }
@@ -46,13 +46,13 @@ pub fn add_all(counters: &[Counter]) {
     for counter in counters {
         mine(*counter).fetch_add(1, Relaxed);
     }
-    family::add_all(counters);
+    fork_group::add_all(counters);
 }
 
 /// Takes one away from a gauge.
 pub fn sub(counter: Counter) {
     mine(counter).fetch_sub(1, Relaxed);
-    family::gauge_changed();
+    fork_group::gauge_changed();
 }
 
 /// All of this process, in the order of [`Counter`].
@@ -68,18 +68,18 @@ fn value(counter: Counter) -> u64 {
 
 /// Called when the library is loaded: publishes in the file at `path`, if it is there. Silent.
 pub(crate) fn publish_if_there(path: &Path) {
-    family::publish_in(path, false);
+    fork_group::publish_in(path, false);
 }
 
 /// Called in a child of fork(2): it is one of those who publish, whether it ever counts something or not.
 /// Async-signal-safe.
 pub(crate) fn attend_in_child() {
-    family::join();
+    fork_group::join();
 }
 
 /// Called when a context is made: publishes in the file at `path`, which is made if it is missing.
 pub(crate) fn publish(path: &Path) {
-    family::publish_in(path, true);
+    fork_group::publish_in(path, true);
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn a_new_file_says_nothing_and_is_whole() {
     let (_dir, path) = new_file();
     assert_eq!(fs::metadata(&path).unwrap().len(), LEN as u64);
     let found = file::read(&path).unwrap();
-    assert_eq!((found.counters, found.families.len(), found.history.len()), ([0; COUNT], 0, 0));
+    assert_eq!((found.counters, found.fork_groups.len(), found.history.len()), ([0; COUNT], 0, 0));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn rows_are_added_up_and_gauges_are_those_of_processes_that_are_there() {
     let found = file::read(&path).unwrap();
     assert_eq!(found.counters[Counter::Sealed as usize], 1000 + 3 + 200 + 90 + 91);
     assert_eq!((found.counters[Counter::Attached as usize], found.counters[Counter::Detached as usize]), (3, 1));
-    assert_eq!(found.families.iter().map(file::Family::lives).collect::<Vec<_>>(), [true, false, false, false]);
+    assert_eq!(found.fork_groups.iter().map(file::ForkGroup::lives).collect::<Vec<_>>(), [true, false, false, false]);
     assert_eq!(found.history, [file::InEpoch { epoch: 5, sealed: 384, opened: 8, refused: 0 }]);
 }
 
@@ -87,7 +87,7 @@ fn rows_that_were_given_up_are_added_to_the_first_when_there_are_few_free_ones()
     file::open(&path, false, NOW).unwrap();
     let found = file::read(&path).unwrap();
     assert_eq!(found.counters[Counter::Opened as usize], ROWS as u64 - 1);
-    assert_eq!(found.families.len(), ROWS / 2 - 1);
+    assert_eq!(found.fork_groups.len(), ROWS / 2 - 1);
     let again = fs::read(&path).unwrap();
     file::open(&path, false, NOW).unwrap();
     assert_eq!(fs::read(&path).unwrap(), again, "once is enough");

@@ -92,13 +92,13 @@ impl Names<'_> {
 /// A name in a directory (255 bytes at most), with what a draft's name has more.
 type Name = CName<272>;
 
-/// How a new file takes its place.
+/// How a new file comes to its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Target {
     /// Only if there is none.
-    Free,
+    New,
     /// Instead of the one that is there.
-    Taken,
+    Existing,
 }
 
 impl<'a> Writer<'a> {
@@ -133,7 +133,7 @@ impl<'a> Writer<'a> {
         if self.look().is_ok() {
             return Err(Refusal::Exists);
         }
-        self.write(contents, None, Place::Free)
+        self.write(contents, None, Target::New)
     }
 
     /// Puts `contents` in the place of the file, which keeps its group and mode. It must be ours.
@@ -142,7 +142,7 @@ impl<'a> Writer<'a> {
         if old.st_uid != sys::effective_user() {
             return Err(Refusal::NotOurs(old.st_uid));
         }
-        self.write(contents, Some(&old), Place::Taken)
+        self.write(contents, Some(&old), Target::Existing)
     }
 
     #[inline(never)]
@@ -151,17 +151,17 @@ impl<'a> Writer<'a> {
     }
 
     #[inline(never)]
-    fn write(&self, contents: &Contents, like: Option<&libc::stat>, place: Place) -> Result<(), Refusal> {
+    fn write(&self, contents: &Contents, like: Option<&libc::stat>, target: Target) -> Result<(), Refusal> {
         let mut bytes = Locked::<Buffer>::new([0; LEN + 1]).ok_or(Refusal::NoMemory)?;
         format::encode(contents, &mut bytes);
         // Kept open to be erased: without a name it would not be found again.
-        let old = match place {
-            Place::Taken => self.open_old().ok(),
-            Place::Free => None,
+        let old = match target {
+            Target::Existing => self.open_old().ok(),
+            Target::New => None,
         };
         let done = self.draft(&bytes[..LEN], like).and_then(|()| {
             step(Step::Drafted);
-            self.put(place).map_err(|error| Refusal::of_call(Call::Rename, &error))?;
+            self.put(target).map_err(|error| Refusal::of_call(Call::Rename, &error))?;
             step(Step::Renamed);
             // What is durable is the name as well as the bytes.
             self.dir.sync().map_err(|error| Refusal::of_call(Call::Sync, &error))
@@ -215,9 +215,9 @@ impl<'a> Writer<'a> {
     }
 
     #[inline(never)]
-    fn put(&self, place: Place) -> io::Result<()> {
+    fn put(&self, target: Target) -> io::Result<()> {
         let (draft, name) = (self.names.draft()?, self.names.file()?);
-        if place == Place::Taken {
+        if target == Target::Existing {
             return self.dir.rename_at(&draft, &name, 0);
         }
         match self.dir.rename_at(&draft, &name, libc::RENAME_NOREPLACE) {

@@ -20,9 +20,10 @@ use ticketshim_core::format::Salt;
 use ticketshim_core::ratchet::EpochLength;
 use ticketshim_core::ring::{Ring, Schedule};
 
+use crate::barrier::Changing;
 use crate::cell::{Blank, Cell};
 use crate::counters::{self, Counter, Report};
-use crate::fork::{self, Section, generation};
+use crate::fork::{self, generation};
 use crate::lock::{Held, Lock};
 use crate::memory;
 use crate::settings::{self, Settings};
@@ -307,8 +308,8 @@ impl Store {
     }
 
     /// The right to make rings and seeds, unless another thread has it or is forking.
-    fn try_making(&self, generation: u32) -> Option<(Held<'_>, Section)> {
-        Some((self.making.try_lock(generation)?, Section::enter(generation)?))
+    fn try_making(&self, generation: u32) -> Option<(Held<'_>, Changing<'static>)> {
+        Some((self.making.try_lock(generation)?, fork::changing(generation)?))
     }
 
     /// Makes the first ring, and erases the seed. With `making` held.

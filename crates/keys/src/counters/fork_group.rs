@@ -1,12 +1,12 @@
 //! How counters come from many processes into one file.
 //!
-//! A process that was told of a stats file when it loaded the library, and all that are forked from it, are a *family*:
+//! A process that was told of a stats file when it loaded the library, and all that are forked from it, are a *fork group*:
 //! they count in one page of memory that they share (anonymous: nobody can take it away), with atomic additions. Each
-//! change is then copied to the family's row in the file, which was mapped while that was possible: workers that have
+//! change is then copied to the fork group's row in the file, which was mapped while that was possible: workers that have
 //! dropped their rights, moved into a chroot or closed all descriptors still have the mapping.
 //!
 //! Gauges are a process's own: a child has copies of its parent's contexts, and frees or keeps them as it likes. So
-//! each process has a place in the family where its gauges are, and those of whoever is not there any more do not count.
+//! each process has a place in the fork group where its gauges are, and those of whoever is not there any more do not count.
 //!
 //! The mapping of the file is never read or written by this program's own instructions. Anybody may truncate a file,
 //! and touching what is no longer there would raise SIGBUS and end the server. So the kernel is asked to copy
@@ -33,16 +33,16 @@ use crate::{clock, log, random};
 
 /// Where this process counts; null until there is a file to publish in.
 static MEMBER: AtomicPtr<Member> = AtomicPtr::new(ptr::null_mut());
-/// This process's place in its family (low half), and the generation of the process that it is the place of.
+/// This process's place in its fork group (low half), and the generation of the process that it is the place of.
 static PLACE: AtomicU64 = AtomicU64::new(0);
 
 /// This process, or one before it, has shown that it serves.
 static SERVES: AtomicBool = AtomicBool::new(false);
 
-/// What a process knows of its family by itself: in memory of its own, because processes of the family may have other
+/// What a process knows of its fork group by itself: in memory of its own, because its processes may have other
 /// rights, and must not say where another one writes. A child has a copy.
 struct Member {
-    family: &'static Family,
+    group: &'static ForkGroup,
     mapping: Mapping,
     /// Device and inode of the file that is mapped.
     file: [u64; 2],
@@ -53,7 +53,7 @@ struct Member {
 /// All zeros in the beginning. Shared with processes that may have other rights: what is read from here is not trusted
 /// to be in any range.
 #[repr(C)]
-struct Family {
+struct ForkGroup {
     row: Row,
     /// Raised after each change of `row`.
     changes: AtomicU64,
@@ -81,7 +81,7 @@ struct Row {
     reserved: [AtomicU64; (ROW_LEN - at::RESERVED) / 8],
 }
 
-/// One of the family.
+/// One of the fork group.
 #[repr(C)]
 struct Process {
     /// Its process id (low half), and when it took this place, in seconds since the system was started; 0 for nobody.
@@ -118,8 +118,8 @@ pub(crate) enum Report {
 pub(super) fn add_all(counters: &[Counter]) {
     let Some(member) = member() else { return };
     for counter in counters {
-        member.family.row.counters[*counter as usize].fetch_add(1, SeqCst);
-        member.family.row.count_in_epoch(*counter);
+        member.group.row.counters[*counter as usize].fetch_add(1, SeqCst);
+        member.group.row.count_in_epoch(*counter);
     }
     member.publish(counters);
 }
@@ -133,17 +133,17 @@ pub(super) fn gauge_changed() {
     }
 }
 
-/// In a child of fork(2): takes a place in the family, and writes that to the file if the family has a row there.
+/// In a child of fork(2): takes a place in the fork group, and writes that to the file if the fork group has a row there.
 /// Async-signal-safe: system calls and atomics.
 pub(super) fn join() {
-    let Some(Member { family, mapping, .. }) = member().filter(|member| !member.is_mute.load(Relaxed)) else { return };
+    let Some(Member { group, mapping, .. }) = member().filter(|member| !member.is_mute.load(Relaxed)) else { return };
     sys::as_a_guest(|| {
-        let Some(place) = family.place() else { return };
-        let Some(index) = family.index() else { return };
-        if owner(*mapping, index).is_ok_and(|owner| owner == family.row.token.load(Relaxed)) {
+        let Some(place) = group.place() else { return };
+        let Some(index) = group.index() else { return };
+        if owner(*mapping, index).is_ok_and(|owner| owner == group.row.token.load(Relaxed)) {
             let at = HEADER_LEN + index * ROW_LEN + at::PROCESSES + place * PROCESS_LEN;
             // If it does not get there, the next count has it with it.
-            let _ = mapping.write_from(at, &family.row.processes[place]);
+            let _ = mapping.write_from(at, &group.row.processes[place]);
         }
     });
 }
@@ -151,7 +151,7 @@ pub(super) fn join() {
 /// Publishes what is new beside the counters.
 pub(crate) fn report(report: Report) {
     let Some(member) = member() else { return };
-    let row = &member.family.row;
+    let row = &member.group.row;
     match report {
         Report::Keys(id, epoch) => {
             for (place, half) in row.chain.iter().zip(id.0.as_chunks().0) {
@@ -198,15 +198,15 @@ fn publish_there(path: &Path, create: bool) {
     }
 }
 
-/// Founds a family that publishes in that file. `first`: what this process has counted is not published yet.
+/// Founds a fork group that publishes in that file. `first`: what this process has counted is not published yet.
 fn found(file: &file::Opened, first: bool, now: u64) {
     let mut token = [0; 8];
     let Ok(mapping) = file.map() else { return };
-    let Some(page) = sys::shared_page::<Family>().filter(|_| random::fill(&mut token)) else { return };
+    let Some(page) = sys::shared_page::<ForkGroup>().filter(|_| random::fill(&mut token)) else { return };
     let Some(own) = sys::private_page::<Member>() else { return };
-    // SAFETY: a page of ours, zeroed, which is what a family begins as; it is never unmapped.
-    let family = unsafe { page.as_ref() };
-    let row = &family.row;
+    // SAFETY: a page of ours, zeroed, which is what a fork group begins as; it is never unmapped.
+    let group = unsafe { page.as_ref() };
+    let row = &group.row;
     row.token.store(u64::from_ne_bytes(token).max(1), Relaxed);
     row.began.store(now, Relaxed);
     row.boot.store(sys::boot_id(), Relaxed);
@@ -215,14 +215,14 @@ fn found(file: &file::Opened, first: bool, now: u64) {
         row.counters[counter as usize].store(value(counter), Relaxed);
     }
     let before = MEMBER.load(SeqCst);
-    if let Some(Member { family: before, .. }) = member() {
+    if let Some(Member { group: before, .. }) = member() {
         // A file that was removed, and another in its place: it begins at zero, but not without a chain.
         let both = row.chain.iter().zip(&before.row.chain);
         let both = both.chain([(&row.epoch, &before.row.epoch), (&row.refusal, &before.row.refusal)]);
         both.for_each(|(new, old)| new.store(old.load(Relaxed), Relaxed));
     }
     // SAFETY: a page of ours with room for it, which nobody else knows of yet.
-    unsafe { own.write(Member { family, mapping, file: file.id, is_mute: AtomicBool::new(false) }) };
+    unsafe { own.write(Member { group, mapping, file: file.id, is_mute: AtomicBool::new(false) }) };
     // If another thread was faster, two pages are wasted.
     let _ = MEMBER.compare_exchange(before, own.as_ptr(), SeqCst, SeqCst);
 }
@@ -235,22 +235,22 @@ fn member() -> Option<&'static Member> {
 impl Member {
     /// Copies all to our row in the file. `counters` are those that were just raised.
     fn publish(&self, counters: &[Counter]) {
-        self.family.changes.fetch_add(1, SeqCst);
+        self.group.changes.fetch_add(1, SeqCst);
         if self.is_mute.load(Relaxed) {
             return;
         }
-        let (family, mapping) = (self.family, self.mapping);
+        let (group, mapping) = (self.group, self.mapping);
         let now = clock::now();
         let published = sys::as_a_guest(|| {
-            let place = family.place().map(|place| &family.row.processes[place]);
-            family.row.written.store(now, Relaxed);
-            let start = HEADER_LEN + family.find_row(mapping, counters, now)? * ROW_LEN;
+            let place = group.place().map(|place| &group.row.processes[place]);
+            group.row.written.store(now, Relaxed);
+            let start = HEADER_LEN + group.find_row(mapping, counters, now)? * ROW_LEN;
             let write = || {
                 place.map(Process::set_gauges);
-                mapping.write_from(start, &family.row)
+                mapping.write_from(start, &group.row)
             };
-            write_newest(&family.changes, write, || place.is_some_and(Process::set_gauges))?;
-            family.written.store(now, Relaxed);
+            write_newest(&group.changes, write, || place.is_some_and(Process::set_gauges))?;
+            group.written.store(now, Relaxed);
             Ok::<(), io::Error>(())
         });
         // Anything else is a file that is not whole just now, or full of rows: the next count tries again.
@@ -263,7 +263,7 @@ impl Member {
     }
 }
 
-impl Family {
+impl ForkGroup {
     /// Where our row in the file is; `None` if we have none yet.
     fn index(&self) -> Option<usize> {
         usize::try_from(self.index.load(SeqCst)).ok().filter(|index| (1..ROWS).contains(index))
@@ -322,11 +322,11 @@ impl Family {
         self.take_row(mapping, token)
     }
 
-    /// Takes a free row. There is no way to do that atomically without touching the mapping; two families that take the
+    /// Takes a free row. There is no way to do that atomically without touching the mapping; two fork groups that take the
     /// same row within the same microsecond are not impossible, and one of them finds out with its next count.
     fn take_row(&self, mapping: Mapping, token: u64) -> io::Result<usize> {
         for offset in 0..ROWS as u64 - 1 {
-            // Tokens are random, so families begin to look in different places.
+            // Tokens are random, so fork groups begin to look in different places.
             let index = 1 + (token.wrapping_add(offset) % (ROWS as u64 - 1)) as usize;
             let start = HEADER_LEN + index * ROW_LEN;
             if owner(mapping, index)? != 0 {

@@ -8,7 +8,7 @@ use ticketshim_core::Binding;
 use crate::fork::generation;
 use crate::seqlock::Seqlock;
 
-/// Most bytes that a binding is remembered by.
+/// Most bytes that a binding is cached by.
 pub const FACTS: usize = 128;
 const WORDS: usize = FACTS / 8;
 const ENTRIES: usize = 64;
@@ -17,7 +17,7 @@ const ENTRIES: usize = 64;
 static TABLE: [Seqlock<{ WORDS + 4 }>; ENTRIES] = [const { Seqlock::new() }; ENTRIES];
 
 /// The binding that `hash` would give. `facts` are all that it depends on, so encoded that no two are the same.
-pub fn binding(facts: &[u8; FACTS], hash: impl FnOnce() -> Binding) -> Binding {
+pub fn get_or_hash(facts: &[u8; FACTS], hash: impl FnOnce() -> Binding) -> Binding {
     let generation = generation();
     let mut words = [0; WORDS];
     for (word, bytes) in words.iter_mut().zip(facts.as_chunks().0) {
@@ -27,21 +27,21 @@ pub fn binding(facts: &[u8; FACTS], hash: impl FnOnce() -> Binding) -> Binding {
     let mixed =
         words.iter().fold(0u64, |mixed, word| (mixed ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
     let Some(entry) = TABLE.get((mixed % ENTRIES as u64) as usize) else { return hash() };
-    let known = entry.read(generation).and_then(|kept| {
-        let (facts, binding) = kept.split_first_chunk::<WORDS>()?;
+    let known = entry.read(generation).and_then(|cached| {
+        let (facts, binding) = cached.split_first_chunk::<WORDS>()?;
         (*facts == words).then(|| bytes_of(binding))
     });
     if let Some(known) = known {
         return known;
     }
     let new = hash();
-    let mut kept = [0; WORDS + 4];
-    let (facts, binding) = kept.split_at_mut(WORDS);
+    let mut cached = [0; WORDS + 4];
+    let (facts, binding) = cached.split_at_mut(WORDS);
     facts.copy_from_slice(&words);
     for (word, bytes) in binding.iter_mut().zip(new.0.as_chunks().0) {
         *word = u64::from_ne_bytes(*bytes);
     }
-    entry.write(generation, &kept);
+    entry.write(generation, &cached);
     new
 }
 
@@ -71,7 +71,7 @@ mod tests {
     fn a_binding_is_hashed_once_and_never_mixed_up() {
         let mut hashed = 0;
         let mut ask = |n| {
-            binding(&facts(n), || {
+            get_or_hash(&facts(n), || {
                 hashed += 1;
                 of(n)
             })
@@ -89,7 +89,7 @@ mod tests {
                 scope.spawn(move || {
                     // Few, so that they meet.
                     for n in (0..200u32).cycle().skip(thread * 50).take(100_000) {
-                        assert!(binding(&facts(n % 97), || of(n % 97)) == of(n % 97));
+                        assert!(get_or_hash(&facts(n % 97), || of(n % 97)) == of(n % 97));
                     }
                 });
             }

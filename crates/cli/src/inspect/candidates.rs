@@ -17,8 +17,8 @@ use super::known::{self, Known};
 use super::{bytes_of, hex_and_text};
 use crate::args;
 
-/// A place, in words and as a binding.
-pub struct Place {
+/// A place that may be the one, in words and as a binding.
+pub struct Candidate {
     pub binding: Binding,
     pub protocol: Protocol,
     pub server: String,
@@ -26,7 +26,7 @@ pub struct Place {
     pub bind: &'static str,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", protocol_name(self.protocol), self.server)?;
         self.context.iter().try_for_each(|context| write!(f, ", {context}"))?;
@@ -35,7 +35,7 @@ impl fmt::Display for Place {
 }
 
 /// All that are worth a try.
-pub fn candidates(args: &args::Inspect, given: &Given) -> Result<Vec<Place>, String> {
+pub fn candidates(args: &args::Inspect, given: &Given) -> Result<Vec<Candidate>, String> {
     let certificates = certificates(args, given)?;
     let names = names(args, given, &certificates);
     let keys: Vec<_> = certificates.iter().map(|certificate| public_key_digest(&certificate.key)).collect();
@@ -54,21 +54,21 @@ pub fn candidates(args: &args::Inspect, given: &Given) -> Result<Vec<Place>, Str
     for (context, id) in &contexts {
         strict.extend(policies.iter().map(|(policy, words)| (context, policy, format!("{id}, {words}"))));
     }
-    let mut places = Vec::new();
+    let mut candidates = Vec::new();
     for protocol in protocols(given) {
         for (server, words) in &servers {
             for (context, policy, in_words) in &strict {
                 let binding = Binding::new(protocol, *server, Some((context, policy)));
                 let context = Some(in_words.clone());
-                places.push(Place { binding, protocol, server: words.clone(), context, bind: "strict" });
+                candidates.push(Candidate { binding, protocol, server: words.clone(), context, bind: "strict" });
             }
             let binding = Binding::new(protocol, *server, None);
-            places.push(Place { binding, protocol, server: words.clone(), context: None, bind: "sni" });
+            candidates.push(Candidate { binding, protocol, server: words.clone(), context: None, bind: "sni" });
         }
         let binding = Binding::new(protocol, Server::Unnamed, None);
-        places.push(Place { binding, protocol, server: "any server".to_owned(), context: None, bind: "none" });
+        candidates.push(Candidate { binding, protocol, server: "any server".to_owned(), context: None, bind: "none" });
     }
-    Ok(places)
+    Ok(candidates)
 }
 
 /// The servers' own: those that were named, else the one that the client was shown.
