@@ -329,19 +329,24 @@ impl ForkGroup {
             // Tokens are random, so fork groups begin to look in different places.
             let index = 1 + (token.wrapping_add(offset) % (ROWS as u64 - 1)) as usize;
             let start = HEADER_LEN + index * ROW_LEN;
-            if owner(mapping, index)? != 0 {
-                continue;
+            match owner(mapping, index)? {
+                0 => mapping.write_from(start, &self.row)?,
+                // Another of ours is at it, or one that had not heard of a loss wrote there: a second row would count twice.
+                other if other == token => {}
+                _ => continue,
             }
-            mapping.write_from(start, &self.row)?;
             if owner(mapping, index)? != token {
                 continue;
             }
-            if self.index.compare_exchange(0, index as u64, SeqCst, SeqCst).is_ok() {
-                return Ok(index);
+            match self.index.compare_exchange(0, index as u64, SeqCst, SeqCst) {
+                Ok(_) => return Ok(index),
+                // Another of ours was faster, and has taken this row.
+                Err(taken) if taken == index as u64 => return Ok(index),
+                Err(_) => {
+                    mapping.write(start, &[0; ROW_LEN])?;
+                    return self.index().ok_or(io::ErrorKind::Other.into());
+                }
             }
-            // Another process of ours was faster.
-            mapping.write(start, &[0; ROW_LEN])?;
-            return self.index().ok_or(io::ErrorKind::Other.into());
         }
         Err(io::ErrorKind::StorageFull.into())
     }
@@ -383,4 +388,60 @@ fn owner(mapping: Mapping, index: usize) -> io::Result<u64> {
         return Err(io::ErrorKind::InvalidData.into());
     }
     Ok(u64::from_ne_bytes(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// The file was emptied under a server, and is whole again: all its threads and processes find that out at once, and
+    /// some of them still write to the row of before.
+    #[test]
+    fn a_fork_group_has_one_row_whoever_takes_it() {
+        const TAKE: usize = 3;
+        const NOW: u64 = 1_800_000_000;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stats");
+        let mapping = file::open(&path, true, NOW).unwrap().map().unwrap();
+        let page = sys::shared_page::<ForkGroup>().unwrap();
+        // SAFETY: a page of ours, zeroed, which is what a fork group begins as; it is never unmapped.
+        let group = unsafe { page.as_ref() };
+        group.row.token.store(1000, SeqCst);
+        group.written.store(NOW, SeqCst);
+        for round in 0..500 {
+            let begin = Barrier::new(TAKE + 1);
+            // Of before: some rows are of others, and some rounds begin with a row of our own that nobody knows of.
+            let first = 1 + 1000 % (ROWS - 1);
+            for index in 0..ROWS {
+                mapping.write(HEADER_LEN + index * ROW_LEN, &[0; 8]).unwrap();
+            }
+            if round % 2 == 1 {
+                mapping.write(HEADER_LEN + first * ROW_LEN, &7u64.to_ne_bytes()).unwrap();
+            }
+            group.index.store(0, SeqCst);
+            let late = HEADER_LEN + first * ROW_LEN;
+            std::thread::scope(|scope| {
+                for _ in 0..TAKE {
+                    scope.spawn(|| {
+                        begin.wait();
+                        group.find_row(mapping, &[], NOW).unwrap();
+                    });
+                }
+                begin.wait();
+                if round % 2 == 0 {
+                    mapping.write_from(late, &group.row).unwrap();
+                }
+            });
+            let bytes = fs::read(&path).unwrap();
+            let token = |index: usize| {
+                let at = HEADER_LEN + index * ROW_LEN;
+                u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap())
+            };
+            let ours: Vec<usize> = (1..ROWS).filter(|index| token(*index) == 1000).collect();
+            assert_eq!((ours.len(), group.index()), (1, ours.first().copied()), "round {round}: {ours:?}");
+        }
+    }
 }
