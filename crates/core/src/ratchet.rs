@@ -165,6 +165,17 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_with_one_weak_part_is_weak() {
+        let good: [u8; 32] = core::array::from_fn(|i| (i * i) as u8 | 0x80);
+        let weak = [0; 32];
+        assert!(Secret::new(weak).is_weak() && !Secret::new(good).is_weak());
+        for (link, era) in [(weak, weak), (weak, good), (good, weak), (good, good)] {
+            let chain = Chain::from_parts(1, Secret::new(link), Secret::new(era));
+            assert_eq!(chain.is_weak(), link == weak || era == weak);
+        }
+    }
+
+    #[test]
     fn a_century_of_one_second_epochs_is_no_hang() {
         // 136 years of seconds: 1,048,575 eras and at most 4,096 links, not 4,294,967,295 steps.
         let mut chain = Chain::from_seed(&Secret::new([7; 32]), 0);
