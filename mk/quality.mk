@@ -24,11 +24,11 @@ need-miri:
 
 .PHONY: check-crates
 check-crates: need-crates ## licences, sources and duplicates of all crates, as deny.toml allows them
-	$(call tool,cargo-deny) --locked check licenses bans sources
+	$(call tool,cargo-deny) --locked --workspace check licenses bans sources
 
 .PHONY: check-advisories
 check-advisories: need-crates ## known faults of the crates (fetches the advisory database)
-	$(call tool,cargo-deny) --locked check advisories
+	$(call tool,cargo-deny) --locked --workspace check advisories
 
 .PHONY: check-miri
 check-miri: need-miri ## undefined behaviour: the core, and what is unsafe in keys and calls no system, under miri (needs nightly)
