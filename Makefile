@@ -61,7 +61,7 @@ check-core: need-core build ## the Rust tests: core, keys, command, and that the
 
 .PHONY: check-c
 check-c: need-c build fault-build ## C programs with and without the shim, the header, the ELF file, how much stack its functions take
-	$(PROVE) c-tests/elf/check c-tests/elf/stack c-tests/elf/hosts c-tests/header-check c-tests/run
+	$(PROVE) c-tests/elf/check c-tests/elf/stack c-tests/elf/hosts c-tests/header-check c-tests/run c-tests/elf/debugger
 
 .PHONY: check-linkers
 check-linkers: need-linkers ## GNU ld, gold, LLD and clang all make the right library; what could not is refused (a minute)

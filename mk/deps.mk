@@ -6,7 +6,7 @@ PACKAGES_lint         := $(PACKAGES_build) git shellcheck
 PACKAGES_core         := $(PACKAGES_build) openssl gdb procps util-linux python3 python3-prometheus-client
 PACKAGES_cli          := $(PACKAGES_core)
 # clang is the second compiler that the header must satisfy.
-PACKAGES_c            := $(PACKAGES_build) openssl clang perl python3 libboost-context-dev locales
+PACKAGES_c            := $(PACKAGES_build) openssl clang gdb perl python3 libboost-context-dev locales
 PACKAGES_fast         := $(PACKAGES_core) $(PACKAGES_c)
 PACKAGES_linkers      := $(PACKAGES_build) lld clang
 PACKAGES_sharing      := $(PACKAGES_build) openssl gdb perl procps python3 nginx haproxy systemd util-linux strace
