@@ -16,4 +16,10 @@ SSL_CTX *ts_ctx_new(ts_kind kind, const SSL_METHOD *method); /* or NULL */
 void ts_library_free(void);             /* compat.c's library context */
 void ts_count_ticket(void);             /* one more for ts_total_tickets() */
 
+/* contract_pki.c: clients from a file in `dir`, or made and written there. */
+void ts_contract_pki(const char *dir, int make);
+void ts_contract_pki_free(void);
+ts_cert *ts_intermediate(void);
+void ts_has_expired(void);              /* what is to expire has, before this process */
+
 #endif

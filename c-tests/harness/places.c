@@ -103,9 +103,8 @@ void ts_vhosts(SSL_CTX *first, ts_switch where, const ts_vhost *hosts)
     SSL_CTX_set_tlsext_servername_arg(first, (void *)hosts);
 }
 
-void ts_revoke(SSL_CTX *ctx, const ts_cert *issuer, const ts_cert *cert)
+X509_CRL *ts_crl_new(const ts_cert *issuer, const ts_cert *cert)
 {
-    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
     X509_CRL *crl = X509_CRL_new();
     X509_REVOKED *revoked = X509_REVOKED_new();
     ASN1_TIME *before = X509_gmtime_adj(NULL, -3600),
@@ -120,13 +119,28 @@ void ts_revoke(SSL_CTX *ctx, const ts_cert *issuer, const ts_cert *cert)
            != 1
         || X509_REVOKED_set_revocationDate(revoked, before) != 1
         || X509_CRL_add0_revoked(crl, revoked) != 1
-        || X509_CRL_sign(crl, issuer->key, EVP_sha256()) == 0
-        || X509_STORE_add_crl(store, crl) != 1
-        || X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) != 1)
+        || X509_CRL_sign(crl, issuer->key, EVP_sha256()) == 0)
         ts_bail("cannot revoke a certificate");
-    X509_CRL_free(crl);
     ASN1_TIME_free(before);
     ASN1_TIME_free(after);
+    return crl;
+}
+
+void ts_use_crl(SSL_CTX *ctx, X509_CRL *crl)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+
+    if (X509_STORE_add_crl(store, crl) != 1
+        || X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) != 1)
+        ts_bail("cannot use a revocation list");
+}
+
+void ts_revoke(SSL_CTX *ctx, const ts_cert *issuer, const ts_cert *cert)
+{
+    X509_CRL *crl = ts_crl_new(issuer, cert);
+
+    ts_use_crl(ctx, crl);
+    X509_CRL_free(crl);
 }
 
 /* ---- the journey of a ticket --------------------------------------------------------- */

@@ -45,6 +45,10 @@ typedef struct ts_vhost {
  */
 void ts_vhosts(SSL_CTX *first, ts_switch where, const ts_vhost *hosts);
 
+/* A list of `issuer` that revokes `cert`, for the caller to free; and its use. */
+X509_CRL *ts_crl_new(const ts_cert *issuer, const ts_cert *cert);
+void ts_use_crl(SSL_CTX *ctx, X509_CRL *crl);
+
 /* A list of `issuer` that revokes `cert`, into the context, to be looked at. */
 void ts_revoke(SSL_CTX *ctx, const ts_cert *issuer, const ts_cert *cert);
 

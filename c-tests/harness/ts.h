@@ -461,6 +461,7 @@ int ts_default_library_has_sha256(void);
 #include "keys.h"
 #include "child.h"
 #include "places.h"
+#include "contract.h"
 #include "version.h"
 
 #endif
