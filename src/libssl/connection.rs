@@ -11,6 +11,7 @@ use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::FullHandshake;
 use ticketshim_keys::settings::Mode;
 
+use super::app_hooks::AppHooks;
 use super::ex_data::Part;
 use super::handle::{Ctx, Ssl};
 use super::prediction::Prediction;
@@ -26,6 +27,8 @@ pub(crate) struct Connection {
     /// The last ticket of this connection that opened.
     pub(super) opened: Cell<Option<OpenedTicket>>,
     prediction: Cell<Prediction>,
+    /// Which of the application's code has a say here, beside its context's.
+    pub(super) hooks: Cell<AppHooks>,
 }
 
 /// What a ticket that opened says about the tickets that will follow it.
@@ -48,7 +51,12 @@ impl Connection {
             return None;
         }
         let first = first.map_or(std::ptr::null_mut(), Ctx::as_ptr);
-        Some(Self { first: Cell::new(first), opened: Cell::default(), prediction: Cell::default() })
+        Some(Self {
+            first: Cell::new(first),
+            opened: Cell::default(),
+            prediction: Cell::default(),
+            hooks: Cell::default(),
+        })
     }
 
     /// Looks at what is predicted of it, and may change it.

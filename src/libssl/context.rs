@@ -14,6 +14,7 @@ use ticketshim_keys::lock::{ForkGuard, ForkMutex};
 use ticketshim_keys::log;
 use ticketshim_keys::settings::Mode;
 
+use super::app_hooks::ContextHooks;
 use super::binding_facts::BindingFacts;
 use super::client_auth;
 use super::ex_data::{Class, Part};
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub(super) facts: BindingFacts,
     /// The application's servername callback.
     pub(super) servername: Servername,
+    /// Which of the application's code has a say in who gets in.
+    pub(super) hooks: ContextHooks,
     /// The application told it to ask its peers for certificates.
     verifies: AtomicBool,
     /// The application told it something that only servers need: a session id context, or to insist on certificates.
@@ -90,6 +93,7 @@ pub(crate) fn attach_new(ctx: Option<Ctx<'_>>, fetches_its_own: bool) {
         fetches_its_own,
         facts,
         servername: Servername::default(),
+        hooks: ContextHooks::default(),
         verifies: AtomicBool::new(false),
         is_server: AtomicBool::new(false),
     };

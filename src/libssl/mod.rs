@@ -6,6 +6,7 @@
 //! goes to the cipher that libssl will run; the cipher ([`mechanism`] again) lets [`ticket`] seal or open the bytes.
 
 mod anchors;
+pub(crate) mod app_hooks;
 mod binding_facts;
 mod callback;
 mod client_auth;
