@@ -31,6 +31,8 @@ struct Libssl {
     /// How the core comes in as a cipher. `legacy`: EVP_CIPHER_meth_new. `provider`: a provider's.
     mechanism: &'static str,
     soname: &'static str,
+    /// Its first number.
+    major: u8,
     /// The version of the symbols that it always had, and of those that came with session ticket callbacks.
     node: &'static str,
     tickets_node: &'static str,
@@ -41,6 +43,7 @@ struct Libssl {
 const OPENSSL_1_1_1: Libssl = Libssl {
     mechanism: "legacy",
     soname: "libssl.so.1.1",
+    major: 1,
     node: "OPENSSL_1_1_0",
     tickets_node: "OPENSSL_1_1_1",
     store_objects: "get0",
@@ -48,6 +51,7 @@ const OPENSSL_1_1_1: Libssl = Libssl {
 const OPENSSL_3: Libssl = Libssl {
     mechanism: "provider",
     soname: "libssl.so.3",
+    major: 3,
     node: "OPENSSL_3.0.0",
     tickets_node: "OPENSSL_3.0.0",
     store_objects: "get0",
@@ -55,6 +59,7 @@ const OPENSSL_3: Libssl = Libssl {
 const OPENSSL_4: Libssl = Libssl {
     mechanism: "provider",
     soname: "libssl.so.4",
+    major: 4,
     node: "OPENSSL_4.0.0",
     tickets_node: "OPENSSL_4.0.0",
     store_objects: "get1",
@@ -66,10 +71,7 @@ impl Libssl {
     fn version_script(&self, exports: &[Export]) -> String {
         let names = |nodes: &[Node]| -> String {
             let those = exports.iter().filter(|export| nodes.contains(&export.node));
-            those
-                .filter(|export| !export.since_3 || self.mechanism != "legacy")
-                .map(|one| format!("{}; ", one.name))
-                .collect()
+            those.filter(|export| export.since <= self.major).map(|one| format!("{}; ", one.name)).collect()
         };
         let mut script = format!("{OWN_NODE} {{ global: {}local: *; }};\n", names(&[Node::Own]));
         let node = if self.tickets_node == self.node {
@@ -98,9 +100,14 @@ fn build_script() {
     // Never set when compiling: cbindgen turns it into "unless <openssl/ssl.h> has said so already".
     println!("cargo::rustc-check-cfg=cfg(ticketshim_openssl_header)");
     let libssl = openssl();
+    println!("cargo::rustc-check-cfg=cfg(openssl_4)");
+    if libssl.major >= 4 {
+        println!("cargo::rustc-cfg=openssl_4");
+    }
     println!("cargo::rustc-cfg=mechanism=\"{}\"", libssl.mechanism);
     println!("cargo::rustc-cfg=store_objects=\"{}\"", libssl.store_objects);
     println!("cargo::rustc-env=TICKETSHIM_LIBSSL={}", libssl.soname);
+    println!("cargo::rustc-env=TICKETSHIM_LIBCRYPTO={}", libssl.soname.replace("ssl", "crypto"));
     println!("cargo::rustc-env=TICKETSHIM_NODE={}", libssl.node);
     println!("cargo::rustc-env=TICKETSHIM_TICKETS_NODE={}", libssl.tickets_node);
 

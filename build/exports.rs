@@ -19,8 +19,8 @@ pub enum Node {
 pub struct Export {
     pub name: String,
     pub node: Node,
-    /// It is not in libssl 1.1.1.
-    pub since_3: bool,
+    /// The first OpenSSL that has it, of 1.1.1, 3 and 4: its first number.
+    pub since: u8,
 }
 
 /// All exports, by name. An error says which function is not in the list.
@@ -30,11 +30,15 @@ pub fn list(root: &Path) -> Result<Vec<Export>, String> {
     let files = fs::read_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     for path in files.flatten().map(|file| file.path()) {
         let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let since_3 = path.ends_with("interposed_3.rs");
+        let since = match path.file_name().and_then(|name| name.to_str()) {
+            Some(name) if name.ends_with("_3.rs") => 3,
+            Some(name) if name.ends_with("_4.rs") => 4,
+            _ => 1,
+        };
         let mut exported = false;
         for line in text.lines() {
             if let Some((name, node)) = version(line) {
-                exports.push(Export { name: name.to_owned(), node, since_3 });
+                exports.push(Export { name: name.to_owned(), node, since });
             }
             exported |= line == "#[unsafe(no_mangle)]";
             if let Some(name) = exported.then(|| function(line)).flatten() {

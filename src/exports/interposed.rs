@@ -12,6 +12,7 @@ use std::{ptr, slice};
 use openssl_sys::{SSL, SSL_CTX, SSL_METHOD};
 
 use super::{call, context_of, is_null, pass, version_libssl};
+use crate::libssl::app_hooks::{self, AppHooks};
 use crate::libssl::context::{self, KeySource};
 use crate::libssl::ffi::{self, AnyFn};
 use crate::libssl::guard::{Api, guard};
@@ -66,6 +67,10 @@ pub unsafe extern "C" fn SSL_CTX_callback_ctrl(ctx: *mut SSL_CTX, cmd: c_int, fp
                     role::shows(context);
                 }
                 servername_callback::set(context, fp, real)
+            }
+            ffi::SSL_CTRL_SET_TLS_EXT_SRP_USERNAME_CB | ffi::SSL_CTRL_SET_SRP_VERIFY_PARAM_CB => {
+                app_hooks::set_for_context(context, AppHooks::SRP, fp.is_some());
+                real(fp)
             }
             _ => real(fp),
         }

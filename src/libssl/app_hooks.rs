@@ -8,7 +8,7 @@
 use std::ops::BitOr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::handle::{Ctx, Ssl};
+use super::handle::{Ctx, Ssl, Store};
 
 /// A set of hooks.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -46,6 +46,10 @@ impl AppHooks {
     /// As it goes into the digest of a policy. `docs/binding.md` has the numbers.
     pub(crate) fn bits(self) -> u32 {
         self.0
+    }
+
+    fn with_also(self, hook: Self, present: bool) -> Self {
+        if present { self | hook } else { self }
     }
 
     /// This set, with or without those of `hook`.
@@ -109,6 +113,25 @@ fn note(hook: AppHooks, present: bool) {
 #[inline]
 pub(super) fn any_cert_callback() -> bool {
     CERT_CALLBACKS.load(Ordering::Relaxed)
+}
+
+/// Parameters of some X509_STORE were set that not every libcrypto lets one read (X509_STORE_set_purpose(3)). Stores are
+/// given to contexts before or after that, and shared: so it counts for all.
+static STORE_PARAMS: AtomicBool = AtomicBool::new(false);
+
+/// The application sets such a parameter, or gets all of them to change.
+pub(crate) fn set_for_stores() {
+    if !STORE_PARAMS.load(Ordering::Relaxed) {
+        STORE_PARAMS.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The hooks that may have a say in whether the client of `ssl` gets in, as it asks for a certificate.
+pub(super) fn of(ssl: Ssl<'_>) -> AppHooks {
+    set_of(ssl)
+        .with_also(AppHooks::VERIFY_CALLBACK, ssl.has_verify_callback())
+        .with_also(AppHooks::STORE, ssl.verify_store().is_some_and(Store::has_callbacks))
+        .with_also(AppHooks::PARAMS, STORE_PARAMS.load(Ordering::Relaxed))
 }
 
 /// The hooks of a connection that were set: those of the context that it started on, of the one that it has, and its own.

@@ -50,13 +50,23 @@ impl Connection {
         if first.is_some_and(|first| first.part().is_none()) {
             return None;
         }
-        let first = first.map_or(std::ptr::null_mut(), Ctx::as_ptr);
-        Some(Self {
-            first: Cell::new(first),
+        let new = Self {
+            first: Cell::default(),
             opened: Cell::default(),
             prediction: Cell::default(),
             hooks: Cell::default(),
-        })
+        };
+        new.starts_on(first);
+        Some(new)
+    }
+
+    /// The SSL has its first context, and takes over what is set there: it keeps that, whatever becomes of the context.
+    pub(super) fn starts_on(&self, first: Option<Ctx<'_>>) {
+        let Some(first) = first else { return };
+        self.first.set(first.as_ptr());
+        if let Some(context) = first.part() {
+            self.hooks.set(self.hooks.get() | context.hooks.get());
+        }
     }
 
     /// Looks at what is predicted of it, and may change it.

@@ -39,6 +39,9 @@ pub(crate) const SSL_CTRL_SET_TLSEXT_TICKET_KEYS: c_int = 59;
 pub(crate) const SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB: c_int = 72;
 /// `SSL_CTRL_…`: the servername callback.
 pub(crate) const SSL_CTRL_SET_TLSEXT_SERVERNAME_CB: c_int = 53;
+/// `SSL_CTRL_…`: SRP.
+pub(crate) const SSL_CTRL_SET_TLS_EXT_SRP_USERNAME_CB: c_int = 75;
+pub(crate) const SSL_CTRL_SET_SRP_VERIFY_PARAM_CB: c_int = 76;
 /// `SSL_CTRL_…`: who keeps sessions, and two of its answers (SSL_CTX_set_session_cache_mode(3)).
 pub(crate) const SSL_CTRL_SET_SESS_CACHE_MODE: c_int = 44;
 pub(crate) const SSL_SESS_CACHE_SERVER: c_long = 0x2;
@@ -106,7 +109,24 @@ unsafe extern "C" {
         md: *mut c_uchar,
         len: *mut c_uint,
     ) -> c_int;
+    // Past our own exports (`link.rs`; unit tests are linked with OpenSSL, and have them in front).
+    #[cfg_attr(not(test), link_name = "real_SSL_get0_param")]
+    pub(crate) fn SSL_get0_param(s: *mut SSL) -> *mut X509_VERIFY_PARAM;
+    #[cfg_attr(not(test), link_name = "real_X509_STORE_get0_param")]
     pub(crate) fn X509_STORE_get0_param(xs: *const X509_STORE) -> *mut X509_VERIFY_PARAM;
+    // What they give is compared with NULL only.
+    pub(crate) fn SSL_get_verify_callback(s: *const SSL) -> AnyFn;
+    pub(crate) fn X509_STORE_get_verify(xs: *const X509_STORE) -> AnyFn;
+    pub(crate) fn X509_STORE_get_verify_cb(xs: *const X509_STORE) -> AnyFn;
+    pub(crate) fn X509_STORE_get_get_issuer(xs: *const X509_STORE) -> AnyFn;
+    pub(crate) fn X509_STORE_get_check_issued(xs: *const X509_STORE) -> AnyFn;
+    pub(crate) fn X509_STORE_get_check_revocation(xs: *const X509_STORE) -> AnyFn;
+    pub(crate) fn X509_STORE_get_get_crl(xs: *const X509_STORE) -> AnyFn;
+    pub(crate) fn X509_STORE_get_check_crl(xs: *const X509_STORE) -> AnyFn;
+    pub(crate) fn X509_STORE_get_cert_crl(xs: *const X509_STORE) -> AnyFn;
+    pub(crate) fn X509_STORE_get_check_policy(xs: *const X509_STORE) -> AnyFn;
+    pub(crate) fn X509_STORE_get_lookup_certs(xs: *const X509_STORE) -> AnyFn;
+    pub(crate) fn X509_STORE_get_lookup_crls(xs: *const X509_STORE) -> AnyFn;
     pub(crate) fn X509_STORE_lock(xs: *mut X509_STORE) -> c_int;
     pub(crate) fn X509_STORE_unlock(xs: *mut X509_STORE) -> c_int;
     pub(crate) fn X509_STORE_get_ex_data(xs: *const X509_STORE, idx: c_int) -> *mut c_void;

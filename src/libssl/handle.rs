@@ -21,8 +21,8 @@ use openssl_sys::{
     OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_cert_store, SSL_CTX_get_ex_data,
     SSL_CTX_get0_certificate, SSL_CTX_set_ex_data, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time,
     SSL_SESSION_get_timeout, SSL_client_hello_get0_ext, SSL_ctrl, SSL_get_SSL_CTX, SSL_get_ex_data, SSL_get_servername,
-    SSL_get_session, SSL_get_verify_mode, SSL_get0_param, SSL_session_reused, SSL_version, TLSEXT_NAMETYPE_host_name,
-    X509, X509_NAME, X509_STORE, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_flags, stack_st_X509_NAME,
+    SSL_get_session, SSL_get_verify_mode, SSL_session_reused, SSL_version, TLSEXT_NAMETYPE_host_name, X509, X509_NAME,
+    X509_STORE, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_flags, stack_st_X509_NAME,
 };
 use zeroize::Zeroize;
 
@@ -81,7 +81,7 @@ impl<'h> Ssl<'h> {
         let connection = unsafe { connection.as_ref() };
         if connection.first.get().is_null() {
             // Still the first: SSL_set_SSL_CTX asks before it changes it.
-            connection.first.set(self.ctx().map_or(ptr::null_mut(), Ctx::as_ptr));
+            connection.starts_on(self.ctx());
         }
         Some(connection)
     }
@@ -102,6 +102,11 @@ impl<'h> Ssl<'h> {
 
     pub(super) fn is_server(self) -> bool {
         self.server() == 1
+    }
+
+    /// Whether the application has a say in each verification (SSL_get_verify_callback(3)).
+    pub(super) fn has_verify_callback(self) -> bool {
+        self.verify_callback().is_some()
     }
 
     pub(super) fn is_resumed(self) -> bool {
@@ -162,7 +167,8 @@ asks! { Ssl:
     fn session_ptr = SSL_get_session => *mut SSL_SESSION;
     fn client_ca_list = ffi::SSL_get_client_CA_list => *mut stack_st_X509_NAME;
     fn ca_list = ffi::SSL_get0_CA_list => *const stack_st_X509_NAME;
-    fn param_ptr = SSL_get0_param => *mut X509_VERIFY_PARAM;
+    fn verify_callback = ffi::SSL_get_verify_callback => ffi::AnyFn;
+    fn param_ptr = ffi::SSL_get0_param => *mut X509_VERIFY_PARAM;
 }
 
 impl Part for Connection {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use super::ffi::chars;
 #[cfg(not(test))]
 use super::real::constant;
-use super::real::{NODE, SONAME};
+use super::real::{LIBCRYPTO, NODE, SONAME};
 
 /// What all functions are before they are known: "no", NULL, nothing.
 #[cfg(not(test))]
@@ -24,8 +24,9 @@ extern "C" fn unknown() -> usize {
 }
 
 /// One function for each name, and the table of them. (Unit tests are programs that are linked with OpenSSL as usual.)
+/// (`symbol = name`: the name is one that this library exports itself, so ours has another.)
 macro_rules! functions {
-    ($($(#[$only:meta])? $name:ident)*) => {
+    ($($(#[$only:meta])? $name:ident $(= $real:ident)?)*) => {
         $(
             $(#[$only])?
             #[cfg(not(test))]
@@ -68,7 +69,17 @@ macro_rules! functions {
         )*
         #[cfg(not(test))]
         static FUNCTIONS: &[(&CStr, &AtomicPtr<c_void>)] =
-            &[$($(#[$only])? (constant(concat!(stringify!($name), "\0")), &$name::REAL)),*];
+            &[$($(#[$only])? (constant(real_name!($name $($real)?)), &$name::REAL)),*];
+    };
+}
+
+#[cfg(not(test))]
+macro_rules! real_name {
+    ($name:ident) => {
+        concat!(stringify!($name), "\0")
+    };
+    ($name:ident $real:ident) => {
+        concat!(stringify!($real), "\0")
     };
 }
 
@@ -92,13 +103,14 @@ functions! {
     SSL_client_hello_get0_ext
     SSL_ctrl
     SSL_get0_CA_list
-    SSL_get0_param
+    real_SSL_get0_param = SSL_get0_param
     SSL_get_SSL_CTX
     SSL_get_client_CA_list
     SSL_get_ex_data
     SSL_get_security_level
     SSL_get_servername
     SSL_get_session
+    SSL_get_verify_callback
     SSL_get_verify_depth
     SSL_get_verify_mode
     SSL_is_dtls
@@ -112,8 +124,19 @@ functions! {
     X509_OBJECT_get0_X509_CRL
     X509_OBJECT_get_type
     X509_PUBKEY_get0_param
-    X509_STORE_get0_param
+    real_X509_STORE_get0_param = X509_STORE_get0_param
+    X509_STORE_get_cert_crl
+    X509_STORE_get_check_crl
+    X509_STORE_get_check_issued
+    X509_STORE_get_check_policy
+    X509_STORE_get_check_revocation
     X509_STORE_get_ex_data
+    X509_STORE_get_get_crl
+    X509_STORE_get_get_issuer
+    X509_STORE_get_lookup_certs
+    X509_STORE_get_lookup_crls
+    X509_STORE_get_verify
+    X509_STORE_get_verify_cb
     X509_STORE_lock
     X509_STORE_set_ex_data
     X509_STORE_unlock
@@ -287,11 +310,22 @@ fn callers_mark(home: Option<Home>) -> Option<*mut c_void> {
             if let Some(home) = home {
                 return find(home.handle, MARK);
             }
-            // RTLD_NOLOAD takes a reference on what is there, never loads: it is kept, because the pointer is.
-            // SAFETY: a constant C string.
-            let handle = unsafe { libc::dlopen(chars(SONAME), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
-            if handle.is_null() { None } else { find_version(handle, MARK, NODE) }
+            loaded(SONAME).and_then(|handle| find_version(handle, MARK, NODE))
         })
+}
+
+/// A function of the libcrypto that the caller of this library uses, where not all of the process has the same.
+pub(super) fn callers_libcrypto(name: &CStr, node: &CStr) -> Option<*mut c_void> {
+    let find = |handle| find_version(handle, name, node);
+    caller().and_then(|caller| inside(caller, find)).or_else(|| find(loaded(LIBCRYPTO)?))
+}
+
+/// A handle of a library that is there.
+fn loaded(soname: &'static CStr) -> Option<*mut c_void> {
+    // RTLD_NOLOAD takes a reference on what is there, never loads: it is kept, because pointers into it are.
+    // SAFETY: a constant C string.
+    let handle = unsafe { libc::dlopen(chars(soname), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    (!handle.is_null()).then_some(handle)
 }
 
 /// `look` with a handle of the file that an address is in. Whoever called us holds that file meanwhile.

@@ -28,8 +28,9 @@ pub(crate) struct Real<F> {
 /// The libssl that this build is for (`build.rs`), and the version of its symbols: of those that it always had, and of
 /// those that came with session ticket callbacks.
 pub(super) const SONAME: &CStr = constant(concat!(env!("TICKETSHIM_LIBSSL"), "\0"));
-pub(super) const NODE: &CStr = constant(concat!(env!("TICKETSHIM_NODE"), "\0"));
-const NODE_TICKETS: &CStr = constant(concat!(env!("TICKETSHIM_TICKETS_NODE"), "\0"));
+pub(super) const LIBCRYPTO: &CStr = constant(concat!(env!("TICKETSHIM_LIBCRYPTO"), "\0"));
+pub(crate) const NODE: &CStr = constant(concat!(env!("TICKETSHIM_NODE"), "\0"));
+pub(crate) const NODE_TICKETS: &CStr = constant(concat!(env!("TICKETSHIM_TICKETS_NODE"), "\0"));
 
 /// Each line gives the function's type as the OpenSSL header of its version has it: what [`Real::get`] relies on. Those that
 /// may call the application's own code (in ex_data callbacks, in a security callback) are "C-unwind": that may throw.
@@ -66,7 +67,7 @@ real! {
 
 impl<F: Copy> Real<F> {
     /// `name` ends with NUL.
-    pub(super) const fn new(name: &'static str, node: &'static CStr) -> Self {
+    pub(crate) const fn new(name: &'static str, node: &'static CStr) -> Self {
         Self { name: constant(name), node, found: AtomicPtr::new(ptr::null_mut()), kind: std::marker::PhantomData }
     }
 
@@ -117,6 +118,22 @@ impl<F: Copy> Real<F> {
             return None;
         }
         link::of_another(self.name, method.cast()).and_then(Self::function)
+    }
+
+    /// One of libcrypto's, for a caller of whom no more is known than that it has that libcrypto: the process may have no
+    /// libssl.
+    pub(crate) fn of_libcrypto(&self) -> Option<F> {
+        let mut found = self.found.load(Ordering::Relaxed);
+        if found.is_null() {
+            // SAFETY: dlvsym takes two C strings; both are constants.
+            found = unsafe { libc::dlvsym(libc::RTLD_NEXT, self.name.as_ptr(), self.node.as_ptr()) };
+            if found.is_null() {
+                // It came with a plugin; the next caller may have another.
+                return link::callers_libcrypto(self.name, self.node).and_then(Self::function);
+            }
+            self.found.store(found, Ordering::Relaxed);
+        }
+        Self::function(found)
     }
 
     fn function(found: *mut c_void) -> Option<F> {

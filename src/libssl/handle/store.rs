@@ -32,6 +32,25 @@ impl<'h> Store<'h> {
         Param(self.param_ptr(), PhantomData)
     }
 
+    /// Whether anything of it is done by code of the application's (X509_STORE_set_verify_cb_func(3)).
+    pub(in super::super) fn has_callbacks(self) -> bool {
+        [
+            self.verify(),
+            self.verify_cb(),
+            self.get_issuer(),
+            self.check_issued(),
+            self.check_revocation(),
+            self.get_crl(),
+            self.check_crl(),
+            self.cert_crl(),
+            self.check_policy(),
+            self.lookup_certs(),
+            self.lookup_crls(),
+        ]
+        .iter()
+        .any(Option::is_some)
+    }
+
     /// Takes its lock, which libcrypto holds while it adds to the store or looks something up in it. `None` if that fails
     /// or memory has run out.
     pub(in super::super) fn lock(self) -> Option<LockedStore<'h>> {
@@ -47,6 +66,17 @@ impl<'h> Store<'h> {
 
 asks! { Store:
     fn param_ptr = ffi::X509_STORE_get0_param => *mut X509_VERIFY_PARAM;
+    fn verify = ffi::X509_STORE_get_verify => ffi::AnyFn;
+    fn verify_cb = ffi::X509_STORE_get_verify_cb => ffi::AnyFn;
+    fn get_issuer = ffi::X509_STORE_get_get_issuer => ffi::AnyFn;
+    fn check_issued = ffi::X509_STORE_get_check_issued => ffi::AnyFn;
+    fn check_revocation = ffi::X509_STORE_get_check_revocation => ffi::AnyFn;
+    fn get_crl = ffi::X509_STORE_get_get_crl => ffi::AnyFn;
+    fn check_crl = ffi::X509_STORE_get_check_crl => ffi::AnyFn;
+    fn cert_crl = ffi::X509_STORE_get_cert_crl => ffi::AnyFn;
+    fn check_policy = ffi::X509_STORE_get_check_policy => ffi::AnyFn;
+    fn lookup_certs = ffi::X509_STORE_get_lookup_certs => ffi::AnyFn;
+    fn lookup_crls = ffi::X509_STORE_get_lookup_crls => ffi::AnyFn;
 }
 
 /// A store whose lock this thread holds until this is dropped.
