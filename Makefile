@@ -71,6 +71,10 @@ check-linkers: need-linkers ## GNU ld, gold, LLD and clang all make the right li
 check-sharing: need-sharing build ## keys shared by real processes: workers, restarts, hosts, re-seeds, core dumps, load
 	prove -j2 --exec '' c-tests/sharing/*.t
 
+.PHONY: check-names
+check-names: need-sharing build ## 100,000 server names and 20,000 made-up ones at four workers (ten minutes)
+	TS_NAMES=100000 TS_MADE_UP=20000 prove --verbose --exec '' c-tests/sharing/names.t
+
 .PHONY: check-valgrind
 check-valgrind: need-valgrind build fault-build ## the C suite under valgrind: no leak, no invalid access
 	$(PROVE) c-tests/run :: --valgrind

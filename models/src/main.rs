@@ -21,6 +21,11 @@ mod counters {
 }
 #[path = "../../crates/keys/src/lock.rs"]
 mod lock;
+mod names {
+    pub(crate) mod models;
+    #[path = "../../../crates/keys/src/names/table.rs"]
+    pub(crate) mod table;
+}
 #[path = "../../crates/keys/src/once.rs"]
 mod once;
 #[path = "../../crates/keys/src/record.rs"]
@@ -55,7 +60,12 @@ struct Model {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let fast = arguments.iter().any(|argument| argument == "--fast");
-    let models: Vec<Model> = cells::all().into_iter().chain(words::all()).chain(counters::models::all()).collect();
+    let models: Vec<Model> = cells::all()
+        .into_iter()
+        .chain(words::all())
+        .chain(names::models::all())
+        .chain(counters::models::all())
+        .collect();
     if let Some(model) = arguments.first().and_then(|one| models.get(one.parse::<usize>().ok()?)) {
         return explore(model, fast);
     }

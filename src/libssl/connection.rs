@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     prediction: Cell<Prediction>,
     /// Which of the application's code has a say here, beside its context's.
     pub(super) hooks: Cell<AppHooks>,
+    /// Which ClientHello the prediction is of: the start of its random.
+    pub(super) predicted_for: Cell<[u8; 8]>,
 }
 
 /// What a ticket that opened says about the tickets that will follow it.
@@ -54,6 +56,7 @@ impl Connection {
             first: Cell::default(),
             opened: Cell::default(),
             prediction: Cell::default(),
+            predicted_for: Cell::default(),
             hooks: Cell::default(),
         };
         new.starts_on(first);

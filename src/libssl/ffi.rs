@@ -90,6 +90,7 @@ unsafe extern "C" {
     pub(crate) fn SSL_is_dtls(s: *const SSL) -> c_int;
     pub(crate) fn SSL_get0_CA_list(s: *const SSL) -> *const stack_st_X509_NAME;
     pub(crate) fn SSL_get_client_CA_list(s: *const SSL) -> *mut stack_st_X509_NAME;
+    pub(crate) fn SSL_get_fd(s: *const SSL) -> c_int;
     pub(crate) fn SSL_get_security_level(s: *const SSL) -> c_int;
     pub(crate) fn SSL_get_verify_depth(s: *const SSL) -> c_int;
 

@@ -20,9 +20,10 @@ use std::slice;
 use openssl_sys::{
     OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_cert_store, SSL_CTX_get_ex_data,
     SSL_CTX_get0_certificate, SSL_CTX_set_ex_data, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time,
-    SSL_SESSION_get_timeout, SSL_client_hello_get0_ext, SSL_ctrl, SSL_get_SSL_CTX, SSL_get_ex_data, SSL_get_servername,
-    SSL_get_session, SSL_get_verify_mode, SSL_session_reused, SSL_version, TLSEXT_NAMETYPE_host_name, X509, X509_NAME,
-    X509_STORE, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_flags, stack_st_X509_NAME,
+    SSL_SESSION_get_timeout, SSL_client_hello_get0_ext, SSL_ctrl, SSL_get_SSL_CTX, SSL_get_client_random,
+    SSL_get_ex_data, SSL_get_servername, SSL_get_session, SSL_get_verify_mode, SSL_session_reused, SSL_version,
+    TLSEXT_NAMETYPE_host_name, X509, X509_NAME, X509_STORE, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_flags,
+    stack_st_X509_NAME,
 };
 use zeroize::Zeroize;
 
@@ -31,6 +32,7 @@ use super::context::Context;
 use super::errors::quietly;
 use super::ex_data::{Class, Object, Part, Writable};
 use super::ffi;
+use ticketshim_keys::socket::LocalAddress;
 
 /// Methods that only ask a live object something: each calls a function that takes the object, and gives its answer.
 macro_rules! asks {
@@ -137,6 +139,23 @@ impl<'h> Ssl<'h> {
         unsafe { names(self.ca_list()) }
     }
 
+    /// The start of the random of the ClientHello that it is at: each has another.
+    pub(super) fn client_random(self) -> [u8; 8] {
+        let mut start = [0; 8];
+        // SAFETY: a live SSL for 'h (`new`), and room for as many bytes as is said (SSL_get_client_random(3)).
+        unsafe { SSL_get_client_random(self.0, start.as_mut_ptr(), start.len()) };
+        start
+    }
+
+    /// Address and port that the client came to. `None` where there is no socket that libssl knows of (memory BIOs, BIOs of
+    /// the program's own, QUIC), or one without addresses.
+    pub(super) fn local_address(self) -> Option<LocalAddress> {
+        match quietly(|| self.descriptor()) {
+            descriptor @ 0.. => LocalAddress::of(descriptor),
+            _ => None,
+        }
+    }
+
     /// The store that its peer's certificate is verified with: its own, or that of its context. (1.1.1 does not say whether
     /// there is one of its own, and has no such command.)
     pub(super) fn verify_store(self) -> Option<Store<'h>> {
@@ -155,6 +174,8 @@ asks! { Ssl:
     pub(super) fn verify_depth = ffi::SSL_get_verify_depth => c_int;
     /// SSL_get_security_level(3).
     pub(super) fn security_level = ffi::SSL_get_security_level => c_int;
+    /// SSL_get_fd(3).
+    fn descriptor = ffi::SSL_get_fd => c_int;
     /// SSL_version(3).
     pub(super) fn version = SSL_version => c_int;
     /// SSL_is_dtls(3).

@@ -107,6 +107,8 @@ functions! {
     SSL_get_SSL_CTX
     SSL_get_client_CA_list
     SSL_get_ex_data
+    SSL_get_client_random
+    SSL_get_fd
     SSL_get_security_level
     SSL_get_servername
     SSL_get_session

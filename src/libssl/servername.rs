@@ -14,6 +14,7 @@ use ticketshim_core::binding::{Crossing, PolicyDigest};
 use ticketshim_keys::counters::{Counter, add};
 use ticketshim_keys::log;
 use ticketshim_keys::settings::Bind;
+use ticketshim_keys::socket::LocalAddress;
 
 use super::binding_facts::{Named, protocol};
 use super::context::{self, Context};
@@ -36,7 +37,8 @@ pub(super) fn predict(hello: Hello<'_>, parts: &Parts<'_>) -> Option<Predicted> 
     if !may_change || !client_auth::is_requested() {
         return Some(Predicted::Policy(now));
     }
-    let key = key(parts.context, &now, hello.server_name()?);
+    let key = key(*hello, parts.context, &now, hello.server_name()?);
+    parts.connection.predicted_for.set(hello.client_random());
     parts.connection.prediction(|prediction| *prediction = Prediction::LookedUp(key));
     Some(match sni_policy_cache::get(&key) {
         Some(policy) => Predicted::Policy(policy),
@@ -46,8 +48,10 @@ pub(super) fn predict(hello: Hello<'_>, parts: &Parts<'_>) -> Option<Predicted> 
     })
 }
 
-fn key(first: &Context, policy: &PolicyDigest, name: Option<&[u8]>) -> Key {
-    Crossing { context_id: &first.facts.id, trust_changes: trust_store::changes(), policy, name }.digest()
+fn key(ssl: Ssl<'_>, first: &Context, policy: &PolicyDigest, name: Option<&[u8]>) -> Key {
+    let address = ssl.local_address();
+    let address = address.as_ref().map(LocalAddress::as_bytes);
+    Crossing { context_id: &first.facts.id, trust_changes: trust_store::changes(), policy, name, address }.digest()
 }
 
 /// What is known of a connection before the application's callback.
@@ -61,7 +65,15 @@ pub(super) fn before(ssl: Ssl<'_>) -> Option<Before> {
     if !policy_is_bound() {
         return None;
     }
-    let cache_key = ssl.connection()?.prediction(Prediction::take_cache_key);
+    let connection = ssl.connection()?;
+    // An SSL that was cleared (SSL_clear(3)) has what was predicted for a client before, under another name. Without a ticket
+    // that depends on the name nothing was predicted, and libssl is not asked.
+    if connection.prediction(|prediction| *prediction != Prediction::None)
+        && connection.predicted_for.get() != ssl.client_random()
+    {
+        connection.prediction(|prediction| *prediction = Prediction::None);
+    }
+    let cache_key = connection.prediction(Prediction::take_cache_key);
     Some(Before { cache_key, policy: client_auth_policy::of(ssl)? })
 }
 
@@ -73,6 +85,7 @@ pub(super) fn after(ssl: Evaluated<'_>, resumed: bool, answer: c_int, before: Op
     }
     let after = client_auth_policy::of(*ssl);
     let mut key_known = before.as_ref().and_then(|before| before.cache_key);
+    let proved = key_known.filter(|_| resumed);
     // Without a ticket no entry was looked up yet. (In TLS 1.2 the name of a resumed connection is that of
     // its session, which only a ticket binds.)
     if key_known.is_none()
@@ -80,7 +93,10 @@ pub(super) fn after(ssl: Evaluated<'_>, resumed: bool, answer: c_int, before: Op
         && client_auth::is_requested()
         && let (Some(before), Some(parts)) = (&before, ssl.parts())
     {
-        key_known = Some(key(parts.context, &before.policy, ssl.server_name()));
+        let key = key(*ssl, parts.context, &before.policy, ssl.server_name());
+        // What leads nowhere else, because there is nowhere else, needs no entry: that is predicted without one.
+        let is_plain = after == Some(before.policy) && context::count() == 1 && sni_policy_cache::get(&key).is_none();
+        key_known = Some(key).filter(|_| !is_plain);
     }
     // Up to TLS 1.2 libssl shows a resumed connection the name of its session, which is kept only if it was
     // acknowledged. A callback that goes by the name without acknowledging it will decide otherwise then.
@@ -88,6 +104,9 @@ pub(super) fn after(ssl: Evaluated<'_>, resumed: bool, answer: c_int, before: Op
     let before = before.map(|before| before.policy);
     let outcome = Outcome { resumed, shows_name, before, after, key: key_known };
     if connection.prediction(|prediction| prediction.servername_done(outcome)) {
+        if let Some(key) = proved {
+            sni_policy_cache::prove(&key);
+        }
         return true;
     }
     connection.remember();

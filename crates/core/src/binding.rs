@@ -170,6 +170,8 @@ pub struct Crossing<'a> {
     pub policy: &'a PolicyDigest,
     /// The server name that the client asked for.
     pub name: Option<&'a [u8]>,
+    /// Address and port that the client came to, if there is such a thing.
+    pub address: Option<&'a [u8]>,
 }
 
 impl Crossing<'_> {
@@ -181,6 +183,9 @@ impl Crossing<'_> {
         h.field(4, &self.trust_changes.to_be_bytes());
         if let Some(name) = self.name {
             h.field(3, name);
+        }
+        if let Some(address) = self.address {
+            h.field(5, address);
         }
         h.finish()
     }
@@ -327,7 +332,7 @@ mod tests {
     #[test]
     fn every_crossing_has_its_name() {
         let (open, demanding) = (OPEN.digest(), demanding(CLIENTS));
-        let at = Crossing { context_id: &[1; 16], trust_changes: 0, policy: &open, name: None };
+        let at = Crossing { context_id: &[1; 16], trust_changes: 0, policy: &open, name: None, address: None };
         assert_all_differ(&[
             at.digest(),
             Crossing { context_id: &[2; 16], ..at }.digest(),
@@ -335,6 +340,9 @@ mod tests {
             Crossing { trust_changes: 1, ..at }.digest(),
             Crossing { name: Some(b""), ..at }.digest(),
             Crossing { name: Some(b"a"), ..at }.digest(),
+            Crossing { address: Some(b"a"), ..at }.digest(),
+            Crossing { address: Some(b""), ..at }.digest(),
+            Crossing { name: Some(b"a"), address: Some(b"a"), ..at }.digest(),
         ]);
     }
 

@@ -4,7 +4,9 @@
 //! There is no lock that a process which ended would keep, and no order of writes that would do with two writers. A
 //! check over the words is written with them; words of two writers do not fit it, and are as good as none.
 
-use crate::sync::{AtomicU64, Ordering, constant, each};
+use crate::sync::{AtomicU64, Ordering};
+#[cfg(any(test, loom))]
+use crate::sync::{constant, each};
 
 /// All zeros is nothing yet.
 #[repr(C)]
@@ -14,6 +16,7 @@ pub struct Record<const N: usize> {
 }
 
 impl<const N: usize> Record<N> {
+    #[cfg(any(test, loom))]
     constant! {
         /// Nothing yet.
         #[allow(clippy::new_without_default, reason = "a Default is not const")]
@@ -22,15 +25,12 @@ impl<const N: usize> Record<N> {
         }
     }
 
-    /// The first word: 0 for none yet.
-    pub fn first(&self) -> u64 {
-        self.words.first().map_or(0, |word| word.load(Ordering::Relaxed))
-    }
-
     /// What one writer wrote.
     pub fn read(&self) -> Option<[u64; N]> {
+        // Acquire: with the check of a writer come its words, or later ones.
+        let written = self.check.load(Ordering::Acquire);
         let words = self.words.each_ref().map(|word| word.load(Ordering::Relaxed));
-        (self.check.load(Ordering::Relaxed) == check(&words)).then_some(words)
+        (written == check(&words)).then_some(words)
     }
 
     /// Replaces them.
@@ -38,11 +38,11 @@ impl<const N: usize> Record<N> {
         for (place, word) in self.words.iter().zip(words) {
             place.store(*word, Ordering::Relaxed);
         }
-        self.check.store(check(words), Ordering::Relaxed);
+        self.check.store(check(words), Ordering::Release);
     }
 
-    /// Leaves them as a writer does that ended in the middle. For tests.
-    #[doc(hidden)]
+    /// Leaves them as a writer does that ended in the middle.
+    #[cfg(test)]
     pub fn tear(&self, words: &[u64; N]) {
         for (place, word) in self.words.iter().zip(words) {
             place.store(*word, Ordering::Relaxed);
@@ -67,9 +67,9 @@ mod tests {
     #[test]
     fn words_of_two_writers_are_none() {
         let record = Record::<3>::new();
-        assert!(record.read().is_none() && record.first() == 0);
+        assert!(record.read().is_none());
         record.write(&[1, 2, 3]);
-        assert_eq!((record.read(), record.first()), (Some([1, 2, 3]), 1));
+        assert_eq!(record.read(), Some([1, 2, 3]));
         for (at, word) in record.words.iter().enumerate() {
             record.write(&[1, 2, 3]);
             word.store(9, Ordering::Relaxed);

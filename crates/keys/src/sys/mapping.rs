@@ -19,6 +19,44 @@ pub(crate) fn private_page<T>() -> Option<NonNull<T>> {
     NonNull::new(ptr::with_exposed_provenance_mut(start))
 }
 
+/// So many zeroed `T`, which this process shares with all that are forked from it from now on: address space alone, of which
+/// a page is taken when it is first written. Never unmapped.
+///
+/// `T` is made of atomics, which are zero to begin with.
+pub(crate) fn shared_pages<T: Sync>(count: usize) -> Option<&'static [T]> {
+    const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) }
+    let len = count.checked_mul(size_of::<T>())?;
+    let start = map(-1, len, libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE).ok()?;
+    let start = ptr::with_exposed_provenance_mut::<T>(start);
+    // If the system refuses, more is taken than is used.
+    for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_DONTDUMP] {
+        // SAFETY: a mapping of ours; changes how much is taken at once, and what is in a core dump.
+        unsafe { libc::madvise(start.cast(), len, advice) };
+    }
+    // SAFETY: so long, aligned to a page, zeroed, never unmapped; processes that share it use its atomics alone.
+    Some(unsafe { std::slice::from_raw_parts(start, count) })
+}
+
+/// Whether the process has all memory that it is given locked, and so taken at once (mlockall(2), `MCL_FUTURE`). The advice
+/// that a page is not needed is refused for one that is locked (madvise(2)).
+pub(crate) fn locks_new_memory() -> bool {
+    let Ok(page) = map(-1, 4096, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) else { return true };
+    let start = ptr::with_exposed_provenance_mut(page);
+    // SAFETY: a page of ours that nobody uses.
+    let done = unsafe { libc::madvise(start, 4096, libc::MADV_DONTNEED) };
+    // SAFETY: the same page, unmapped once.
+    unsafe { libc::munmap(start, 4096) };
+    done != 0
+}
+
+/// How much address space the process may have (`RLIMIT_AS`); the largest number for as much as it likes.
+pub(crate) fn address_space_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: room for a limit. If the system does not say, it is as above.
+    unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
+    limit.rlim_cur
+}
+
 /// A file's bytes at an address that is never used as one: whoever truncates the file would end the process that does
 /// (SIGBUS). The kernel copies to it and from it, and says EFAULT instead.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::ptr;
 
 pub(crate) use file::{CName, File, lstat, stat};
-pub(crate) use mapping::{Mapping, private_page, shared_page};
+pub(crate) use mapping::{Mapping, address_space_limit, locks_new_memory, private_page, shared_page, shared_pages};
 pub(crate) use owner_lock::{NotLocked, OwnerLock};
 
 /// Runs `work` as a guest should: `errno` is afterwards what it was before (a server looks at it after `SSL_read`),
