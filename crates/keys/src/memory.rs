@@ -61,14 +61,18 @@ fn replace_by_locked(start: usize, len: usize) -> bool {
 
 /// New pages, zeroed, that are in no core dump.
 fn map(len: usize, more: libc::c_int) -> Result<NonNull<libc::c_void>, ()> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | more;
+    // Miri knows plain mappings, and no advice.
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | if cfg!(miri) { 0 } else { more };
     // SAFETY: a new anonymous mapping at an address of the kernel's choice.
     let start = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     if start == libc::MAP_FAILED {
         return Err(());
     }
+    #[cfg(not(miri))]
     // SAFETY: the mapping is ours; the advice changes nothing but core dumps.
-    unsafe { libc::madvise(start, len, libc::MADV_DONTDUMP) };
+    unsafe {
+        libc::madvise(start, len, libc::MADV_DONTDUMP)
+    };
     // For `replace_by_locked`.
     start.expose_provenance();
     NonNull::new(start).ok_or(())
