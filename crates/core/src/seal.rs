@@ -175,3 +175,26 @@ fn mac(key: &Secret, message: &[u8]) -> Option<Hmac<Sha256>> {
     mac.update(message);
     Some(mac)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cipher_that_is_made_or_copied_in_its_place_is_the_same_one() {
+        let root = Secret::new([7; 32]);
+        let binding = Binding([3; 32]);
+        let salt = Salt([1; 16]);
+        let sealed = |cipher: &Cipher| {
+            let mut body = *b"header and session";
+            let tag = cipher.seal(&salt, &mut body).unwrap();
+            (body, tag)
+        };
+        let (mut made, mut copied) = (None, None);
+        Cipher::make(&mut made, &root, salt.instance(), &binding);
+        let made = made.unwrap();
+        made.copy_to(&mut copied);
+        let expected = sealed(&Cipher::new(&root, salt.instance(), &binding));
+        assert!(sealed(&made) == expected && sealed(&copied.unwrap()) == expected);
+    }
+}
