@@ -126,7 +126,9 @@ until_new_workers() {
 # none), the request's Host HOST, the client certificate CERT (""), the session
 # file IN to resume (""), and OUT to write one to (""). Prints what came of it:
 #   "resumed, 200 …"  "full, 200 …"  "full, asked, 400 …"  "failed: …"
-# where … is what the server's answer says in its X-Who header.
+# where … is what the server's answer says in its X-Who header. ${options[@]} are
+# further ones of s_client, $path is what is asked for.
+options=() path=/
 visit() {
     local version=$1 port=$2 name=$3 host=$4 cert=$5 in=$6 out=$7 text=$dir/visit.txt
     local args=(-connect "127.0.0.1:$port" "-$version" -CAfile "$dir/ca.pem" -ign_eof)
@@ -134,7 +136,8 @@ visit() {
     [ -z "$cert" ] || args+=(-cert "$dir/$cert.pem" -key "$dir/$cert.key")
     [ -z "$in" ] || args+=(-sess_in "$dir/$in")
     [ -z "$out" ] || args+=(-sess_out "$dir/$out")
-    printf 'GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$host" |
+    args+=(${options[@]+"${options[@]}"})
+    printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$path" "$host" |
         timeout 20 openssl s_client "${args[@]}" >"$text" 2>&1
     awk '
         /^New, TLS/ || /^New, \(NONE\)/ { how = "full" }
@@ -143,11 +146,21 @@ visit() {
         /alert/ && alert == "" { alert = $0; sub(/.*:(tls|ssl)[a-z0-9]* /, "", alert); sub(/:.*/, "", alert) }
         # The answer may begin in the midst of what s_client says about a ticket.
         match($0, /HTTP\/1\.[01] [0-9]+/) { status = substr($0, RSTART + 9, 3) }
-        /^X-Who: / { sub(/[ \r]+$/, ""); who = " " substr($0, 8) }
+        /^[Xx]-[Ww]ho: / { sub(/[ \r]+$/, ""); who = " " substr($0, 8) }
         END {
             if (status != "") print how asked ", " status who
             else print "failed" asked ": " (alert != "" ? alert : "closed")
         }' "$text"
+}
+
+# shaken: what came of the handshake of the last visit, where the server speaks no HTTP.
+shaken() {
+    awk '
+        /^New, TLS/ { how = "full" }
+        /^Reused, TLS/ { how = "resumed" }
+        /alert/ && alert == "" { alert = $0; sub(/.*:(tls|ssl)[a-z0-9]* /, "", alert); sub(/:.*/, "", alert) }
+        END { print alert != "" ? "failed: alert " alert : how != "" ? how : "failed: closed" }' "$dir/visit.txt" |
+        sed 's/alert alert/alert/'
 }
 
 # ---- what the tests say --------------------------------------------------------------------------
@@ -200,4 +213,28 @@ after() {
     local shim12=${7-$5} shim13=${8-$6}
     is "$(visit tls1_2 "$port" "$3" "$3" "$4" tls1_2.pem "")" "$(by "$1" "$5" "$shim12")" "$1, tls1_2: $2"
     is "$(visit tls1_3 "$port" "$3" "$3" "$4" tls1_3.pem "")" "$(by "$1" "$6" "$shim13")" "$1, tls1_3: $2"
+}
+
+# ---- the contract ------------------------------------------------------------------------------------
+# Each line says what stock makes of it, and what comes of it with the shim.
+
+# beside TEXT STOCK SHIM WANTED: that the shim makes WANTED of it (by default what stock makes).
+beside() {
+    is "$3" "${4-$2}" "$1: stock: $2; with the shim: ${4-$2}"
+}
+
+# awaited TEXT STOCK SHIM WANTED: the same, of what does not hold yet.
+awaited() {
+    if [ "$3" = "${4-$2}" ]; then beside "$@"; else echo "# awaited: $1: stock: $2; with the shim: $3, not ${4-$2}"; fi
+}
+
+# used: that the core has given tickets and opened some, or refused some, since the server started.
+used() {
+    local said
+    said=$("$command" stats "$dir/stats" --json | awk -F '[:,]' '
+        /"sealed"/ && !s { s = $2 + 0 }
+        /"opened"/ && !o { o = $2 + 0 }
+        /"refused_[a-z_]*"/ { r += $2 }
+        END { print (s > 0 && o + r > 0) ? "used" : "sealed " s + 0 ", opened " o + 0 ", refused " r + 0 }')
+    is "$said" used "$1: the core gave tickets and had its say about some"
 }
