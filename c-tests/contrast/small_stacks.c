@@ -11,77 +11,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
 
-#include "ts.h"
+#include "stacks.h"
 
 /* What a handshake may take more than stock, in bytes. */
 #define MORE 4096
 /* A window of a minute, in epochs of a second. */
 #define ACCEPT 60
 #define BEHIND 200
-#define PAINT 0xa5
 
-/* ---- a stack of our own ----------------------------------------------------------- */
-
-static unsigned char *stack;
-static size_t stack_size;
-static ucontext_t here, there;
-static void (*work)(void *);
-static void *work_arg;
-
-static void stack_make(size_t size)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    unsigned char *p = mmap(NULL, size + page, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-
-    /* Who goes beyond it is ended by a signal, and writes to nothing else. */
-    if (p == MAP_FAILED || mprotect(p, page, PROT_NONE) != 0)
-        ts_bail("no stack");
-    stack = p + page;
-    stack_size = size;
-}
-
-static void stack_paint(void)
-{
-    memset(stack, PAINT, stack_size);
-}
-
-static size_t stack_used(void)
-{
-    size_t i = 0;
-
-    while (i < stack_size && stack[i] == PAINT)
-        i++;
-    return stack_size - i;
-}
-
-static void enter(void)
-{
-    work(work_arg);
-}
-
-static void on_stack(void (*f)(void *), void *arg)
-{
-    work = f;
-    work_arg = arg;
-    if (getcontext(&there) != 0)
-        ts_bail("getcontext");
-    there.uc_stack.ss_sp = stack;
-    there.uc_stack.ss_size = stack_size;
-    there.uc_link = &here;
-    makecontext(&there, enter, 0);
-    if (swapcontext(&here, &there) != 0)
-        ts_bail("swapcontext");
-}
+static ts_stack stack;
 
 /* ---- what must not be left: docs/state-file.md, docs/ticket-format.md --------------- */
 
@@ -156,15 +101,15 @@ static size_t left_on_stack(void)
 {
     size_t n = 0;
 
-    for (size_t i = stack_size - stack_used(); i + HALF <= stack_size; i++) {
+    for (size_t i = stack.size - ts_stack_used(&stack); i + HALF <= stack.size; i++) {
         struct half *known, seen;
 
-        memcpy(seen.bytes, stack + i, HALF);
+        memcpy(seen.bytes, stack.base + i, HALF);
         known = bsearch(&seen, halves, n_halves, sizeof(seen), compare);
         if (known != NULL) {
             n++;
             fprintf(stderr, "left on the stack: half of the %s of epoch %llu, %zu bytes deep\n",
-                    known->of, known->epoch, stack_size - i);
+                    known->of, known->epoch, stack.size - i);
         }
     }
     return n;
@@ -239,10 +184,10 @@ static void case_end(const char *proto, const char *name)
     if (n_cases == CASES)
         ts_bail("too many cases");
     snprintf(case_name[n_cases], sizeof(case_name[0]), "%s %s", proto, name);
-    case_used[n_cases] = stack_used();
+    case_used[n_cases] = ts_stack_used(&stack);
     case_left[n_cases] = left_on_stack();
     n_cases++;
-    stack_paint();
+    ts_stack_paint(&stack);
 }
 
 static void do_handshake(void *ssl)
@@ -259,7 +204,7 @@ static ts_conn *connect(SSL_CTX *srv, SSL_CTX *cli, SSL_SESSION *offer, const ch
         ts_bail("no server name");
     for (int i = 0; i < 6; i++) {
         (void)SSL_do_handshake(c->client.ssl);
-        on_stack(do_handshake, c->server.ssl);
+        ts_on_stack(&stack, do_handshake, c->server.ssl);
     }
     ts_conn_handshake(c);
     return c;
@@ -349,7 +294,7 @@ static void measure_proto(ts_proto proto, const char *state)
     once(srv, cli, ss, "a.test", p, "resumed, and the state file is none");
     state_write(state, (unsigned char)(50 + proto));
     know_all();
-    on_stack(make_context, &context);
+    ts_on_stack(&stack, make_context, &context);
     case_end(p, "a context");
     SSL_CTX_free(context.made);
     SSL_SESSION_free(ss);
@@ -371,11 +316,11 @@ static int measure(const char *role)
     size_t control;
 
     ts_server_cert();
-    stack_make((size_t)atol(role));
-    stack_paint();
+    stack = ts_stack_new((size_t)atol(role));
+    ts_stack_paint(&stack);
     if (made)
         state_known(state);
-    on_stack(make_context, &context);
+    ts_on_stack(&stack, make_context, &context);
     case_end("TLS", made ? "the first context, which advances the file" : "the first context");
     SSL_CTX_free(context.made);
     if (!made)
@@ -384,7 +329,7 @@ static int measure(const char *role)
     next_second();
     for (const ts_proto *proto = ts_tls_protos; !made && *proto != TS_PROTO_END; proto++)
         measure_proto(*proto, state);
-    on_stack(leave_something, NULL);
+    ts_on_stack(&stack, leave_something, NULL);
     control = left_on_stack();
     ts_stats(&stats);
     end += sprintf(end, "%d %llu %llu %zu\n", ts_shim_loaded(),

@@ -4,14 +4,11 @@
  * 64 KiB, and of the smallest size, in steps of 16 KiB, on which stock leaves
  * 4 KiB unused.
  */
-#define _GNU_SOURCE /* MAP_ANONYMOUS */
+#define _GNU_SOURCE /* MAP_ANONYMOUS, MAP_STACK */
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "ts.h"
+#include "stacks.h"
 
 #ifdef HAVE_BOOST_CONTEXT
 
@@ -19,7 +16,6 @@
 #define STEP ((size_t)16 * KIB)
 #define MOST (4 * STEP)
 #define SPARE 4096
-#define PAINT 0xa5
 
 /* boost/context/detail/fcontext.hpp, which is for C++ alone. */
 typedef struct transfer {
@@ -28,55 +24,31 @@ typedef struct transfer {
 extern transfer jump_fcontext(void *to, void *data);
 extern void *make_fcontext(void *top, size_t size, void (*f)(transfer));
 
-/* What one handshake, and one more with its ticket, came to. */
-typedef struct pair {
-    SSL_CTX *srv, *cli;
-    int full, resumed;
-} pair;
-
-static void shake_twice(pair *p)
-{
-    ts_conn *c = ts_connect(p->srv, p->cli, NULL);
-    SSL_SESSION *ss = ts_session(c);
-
-    p->full = c->established && !c->server.resumed;
-    ts_conn_free(c);
-    c = ts_connect(p->srv, p->cli, ss);
-    p->resumed = c->established && c->server.resumed;
-    ts_conn_free(c);
-    SSL_SESSION_free(ss);
-}
-
 static void fiber(transfer t)
 {
-    shake_twice(t.data);
+    ts_shake_twice(t.data);
     jump_fcontext(t.from, NULL);
 }
 
 /* Returns how much of the stack was used. A page below it ends the process. */
-static size_t on_stack(size_t size, pair *p)
+static size_t on_stack(size_t size, ts_pair *p)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), i = 0;
-    unsigned char *map = mmap(NULL, size + page, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *stack;
+    ts_stack stack = ts_stack_new(size);
+    size_t used;
 
-    if (map == MAP_FAILED || mprotect(map, page, PROT_NONE) != 0)
-        ts_bail("no stack");
-    stack = map + page;
-    memset(stack, PAINT, size);
-    jump_fcontext(make_fcontext(stack + size, size, fiber), p);
-    while (i < size && stack[i] == PAINT)
-        i++;
-    munmap(map, size + page);
-    return size - i;
+    ts_stack_paint(&stack);
+    jump_fcontext(make_fcontext(stack.base + size, size, fiber), p);
+    used = ts_stack_used(&stack);
+    ts_stack_free(&stack);
+    return used;
 }
 
 /* Makes the contexts of that version, and works on a stack of that size. */
-static size_t work(ts_proto proto, size_t size, pair *p)
+static size_t work(ts_proto proto, size_t size, ts_pair *p)
 {
     size_t used;
 
-    *p = (pair){ .srv = ts_server_ctx(proto), .cli = ts_client_ctx(proto) };
+    *p = (ts_pair){ .proto = proto, .srv = ts_server_ctx(proto), .cli = ts_client_ctx(proto) };
     used = on_stack(size, p);
     SSL_CTX_free(p->srv);
     SSL_CTX_free(p->cli);
@@ -106,19 +78,19 @@ static int stock_fits(const char *program, ts_proto proto, size_t size)
 
 static void works(ts_proto proto, size_t size)
 {
-    pair p;
+    ts_pair p;
     size_t used = work(proto, size, &p);
 
     ts_ok(p.full && p.resumed, "%s: on a stack of %zu KiB", ts_proto_name(proto), size / KIB);
     ts_diag("%s: %zu bytes of %zu", ts_proto_name(proto), used, size);
-    ts_expect_core(proto == TS_TLS13 ? 3 : 1, 1);
+    ts_expect_pairs(&p, 1);
 }
 
 int main(int argc, char **argv)
 {
     if (argc == 3) {
         size_t size = strtoul(argv[2], NULL, 10);
-        pair p;
+        ts_pair p;
 
         if (ts_shim_loaded())
             return 3;
