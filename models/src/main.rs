@@ -3,11 +3,14 @@
 //!
 //!     models [--fast]     at most three switches of threads that nothing called for, instead of four or all
 //!
-//! The files of `crates/keys/src` are compiled as they are, with loom's atomics (`sync`, `cfg(loom)`). What processes
+//! The files of `crates/keys/src` and `src/libssl` are compiled as they are, with loom's atomics (`sync`, `cfg(loom)`). What processes
 //! share is modelled by threads that share it. Fork is not modelled: what a child finds is in the unit tests.
 
+#![expect(clippy::modulo_one, reason = "a table of one way each is large enough here")]
 #![allow(dead_code, reason = "of the files that are compiled as they are, a part is used")]
 
+#[path = "../../src/libssl/anchors.rs"]
+mod anchors;
 #[path = "../../crates/keys/src/barrier.rs"]
 mod barrier;
 #[path = "../../crates/keys/src/cell.rs"]
@@ -38,6 +41,7 @@ mod seqlock;
 mod sync;
 
 mod cells;
+mod pairs;
 mod stand_ins;
 mod words;
 
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
     let fast = arguments.iter().any(|argument| argument == "--fast");
     let models: Vec<Model> = cells::all()
         .into_iter()
+        .chain(pairs::all())
         .chain(words::all())
         .chain(names::models::all())
         .chain(counters::models::all())

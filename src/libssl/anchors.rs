@@ -8,14 +8,17 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::c_void;
 use std::ptr;
 use std::slice;
-use std::sync::atomic::{
-    AtomicPtr, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
-};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicPtr, AtomicU64};
+
+// `models` compiles this file as it is.
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicPtr, AtomicU64};
 
 /// Pairs of the first chunk; each further one has twice as many.
-const FIRST: usize = 64;
-const CHUNKS: usize = 24;
+const FIRST: usize = if cfg!(loom) { 2 } else { 64 };
+const CHUNKS: usize = if cfg!(loom) { 3 } else { 24 };
 
 /// All pairs of a class of objects.
 pub(super) struct Anchors {
@@ -35,8 +38,14 @@ struct Anchor {
 }
 
 impl Anchors {
+    #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
         Self { chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS], free: AtomicU64::new(0) }
+    }
+
+    #[cfg(loom)]
+    pub(super) fn new() -> Self {
+        Self { chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())), free: AtomicU64::new(0) }
     }
 
     /// Keeps a pair. Gives an address that stands for it, or `None` if memory has run out.
@@ -132,6 +141,12 @@ impl Anchors {
         let new = unsafe { alloc_zeroed(layout) }.cast::<Anchor>();
         if new.is_null() {
             return None;
+        }
+        #[cfg(loom)]
+        for i in 0..FIRST << k {
+            let [object, part] = [const { ptr::null_mut() }; 2].map(AtomicPtr::new);
+            // SAFETY: room for so many, which nobody else knows of yet. Loom's atomics are not made of zeros.
+            unsafe { new.add(i).write(Anchor { object, part }) };
         }
         // SAFETY: just made; zeros are null pointers, which is what an anchor is made of.
         let anchors = unsafe { slice::from_raw_parts(new, FIRST << k) };
