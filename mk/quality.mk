@@ -39,5 +39,5 @@ check-miri: need-miri ## undefined behaviour: what is unsafe in keys and calls n
 # Which: core keys cli. The core whole takes about an hour on two processors; of the others every eighth mutant is tried.
 MUTANTS ?= core keys cli
 .PHONY: check-mutants
-check-mutants: need-mutants need-core ## faults put into the source one by one: does a test fail? (hours; MUTANTS=core for a part)
+check-mutants: need-mutants need-core build ## faults put into the source one by one: does a test fail? (hours; MUTANTS=core for a part)
 	CARGO_MUTANTS="$(call tool,cargo-mutants)" scripts/mutants $(MUTANTS)
