@@ -20,6 +20,9 @@ pub fn table(now: &Published, before: Option<&Published>) -> String {
         let since = since.map(|since| format!("  {since:+}")).unwrap_or_default();
         let _ = writeln!(text, "{:22} {value:10}{since}", metric.name);
     }
+    for (name, value) in named_figures(now) {
+        let _ = writeln!(text, "{name:22} {value:10}");
+    }
     for group in now.fork_groups.iter().filter(|group| group.lives()) {
         let _ = writeln!(text, "{:22} {}", processes(group), in_words(group));
     }
@@ -55,6 +58,7 @@ pub fn json(now: &Published) {
     say_json(&json!({
         "counters": counters(&now.counters),
         "families": now.fork_groups.iter().map(group).collect::<Vec<_>>(),
+        "figures": named_figures(now).map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>(),
         "history": now.history.iter().map(|one| json!({
             "epoch": one.epoch, "sealed": one.sealed, "opened": one.opened, "refused": one.refused,
         })).collect::<Vec<_>>(),
@@ -78,6 +82,27 @@ fn counters(values: &[u64]) -> Map<String, Value> {
     INFO.iter().zip(values).map(|(metric, value)| (metric.name.to_owned(), Value::from(*value))).collect()
 }
 
+/// What is worked out of all fork groups that live: metric, help, value. A line here is a line of the table, a member of
+/// `figures` in JSON (both without `ticketshim_`), and a metric.
+fn figures(live: &[&ForkGroup]) -> [(&'static str, &'static str, u64); 3] {
+    let refused = live.iter().filter(|group| group.refusal.is_some()).count() as u64;
+    [
+        ("ticketshim_families", "Servers that publish here and live.", live.len() as u64),
+        ("ticketshim_state_refused", "Of those, how many do not use or write their state file.", refused),
+        (
+            "ticketshim_epoch",
+            "The latest epoch of their keys.",
+            live.iter().map(|group| group.epoch).max().unwrap_or(0),
+        ),
+    ]
+}
+
+/// The same by the names that they have for people.
+fn named_figures(now: &Published) -> impl Iterator<Item = (&'static str, u64)> {
+    let live: Vec<_> = now.fork_groups.iter().filter(|group| group.lives()).collect();
+    figures(&live).into_iter().map(|(metric, _, value)| (metric.strip_prefix("ticketshim_").unwrap_or(metric), value))
+}
+
 /// The text format, version 0.0.4, in the form that parsers of OpenMetrics 1.0 take too: of each family of metrics the
 /// help, the type, and then all its values; a counter's family is called as its values are without `_total`.
 pub fn prometheus(now: &Published) -> String {
@@ -98,15 +123,7 @@ pub fn prometheus(now: &Published) -> String {
         }
     }
     let live = || now.fork_groups.iter().filter(|group| group.lives());
-    let gauges = [
-        ("ticketshim_families", "Servers that publish here and live.", live().count() as u64),
-        (
-            "ticketshim_state_refused",
-            "Of those, how many do not use or write their state file.",
-            live().filter(|group| group.refusal.is_some()).count() as u64,
-        ),
-        ("ticketshim_epoch", "The latest epoch of their keys.", live().map(|group| group.epoch).max().unwrap_or(0)),
-    ];
+    let gauges = figures(&live().collect::<Vec<_>>());
     for (name, help, value) in gauges {
         head(&mut text, name, help, "gauge");
         let _ = writeln!(text, "{name} {value}");
@@ -146,6 +163,16 @@ mod tests {
         }
         assert!(text.contains("\nticketshim_refused_total{reason=\"binding\"} 80\n"));
         assert!(text.ends_with("\n# EOF\n") && text.matches("# EOF").count() == 1);
+    }
+
+    #[test]
+    fn each_figure_is_in_the_table_and_a_metric() {
+        let (table, metrics) = (table(&sample(), None), prometheus(&sample()));
+        for (name, value) in named_figures(&sample()) {
+            assert!(table.contains(&format!("\n{name:22} {value:10}\n")), "{name}: {table}");
+            assert!(metrics.contains(&format!("\nticketshim_{name} {value}\n")), "{name}: {metrics}");
+        }
+        assert_eq!(named_figures(&sample()).count(), figures(&[]).len());
     }
 
     #[test]
