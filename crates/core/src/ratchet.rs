@@ -169,8 +169,13 @@ mod tests {
         let good: [u8; 32] = core::array::from_fn(|i| (i * i) as u8 | 0x80);
         let weak = [0; 32];
         assert!(Secret::new(weak).is_weak() && !Secret::new(good).is_weak());
+        let filled = |bytes: [u8; 32]| {
+            let mut secret = Secret::ZERO;
+            *secret.place() = bytes;
+            secret
+        };
         for (link, era) in [(weak, weak), (weak, good), (good, weak), (good, good)] {
-            let chain = Chain::from_parts(1, Secret::new(link), Secret::new(era));
+            let chain = Chain::from_parts(1, filled(link), filled(era));
             assert_eq!(chain.is_weak(), link == weak || era == weak);
         }
     }
