@@ -21,7 +21,7 @@ EXAMPLES   := $(addprefix c-tests/examples/,appdata.c CMakeLists.txt meson.build
               $(wildcard docs/operators/*.conf)
 UNITS      := $(notdir $(wildcard docs/systemd/ticketshim-advance*))
 # What scripts/man-pages makes; scripts/check-install holds this list to it.
-PAGES1     := $(addsuffix .1,ticketshim $(addprefix ticketshim-,run doctor state state-init state-show state-advance state-reseed stats inspect))
+PAGES1     := $(addsuffix .1,ticketshim $(addprefix ticketshim-,run doctor state state-init state-show state-advance state-announce state-reseed state-put stats inspect))
 PAGES3     := $(addsuffix .3ticketshim,SSL_CTX_set_session_ticket_cb SSL_SESSION_set1_ticket_appdata \
                 SSL_SESSION_get0_ticket_appdata ticketshim_get_stats ticketshim_version)
 PAGES7     := ticketshim.7

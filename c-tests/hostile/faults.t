@@ -112,9 +112,9 @@ replaced() { # replaced DESCRIPTION REFUSALS COMMAND…: by that; counted that m
 replaced "a FIFO" 1 mkfifo -m 600 "$state"
 replaced "a directory" 2 mkdir -m 700 "$state"
 replaced "a gigabyte long" 3 bash -c "umask 077; truncate -s 1G '$state'"
-replaced "a link" 4 ln -s "$work/keys/copy" "$state"
+replaced "somebody's link" 4 bash -c "ln -s '$work/keys/copy' '$state'; [ \$(id -u) -ne 0 ] || chown -h 65534 '$state'"
 replaced "empty" 5 bash -c "umask 077; : >'$state'"
-replaced "noise" 6 bash -c "umask 077; head -c 152 /dev/urandom >'$state'"
+replaced "noise" 6 bash -c "umask 077; head -c 400 /dev/urandom >'$state'"
 replaced "open to all" 7 bash -c "cp '$work/keys/copy' '$state'; chmod 644 '$state'"
 replaced "a device" 8 mknod -m 600 "$state" c 1 5
 after file "it is a state file again: tickets resume"

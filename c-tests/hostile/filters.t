@@ -55,7 +55,7 @@ rows=(always 'a state file')
 allowed state "TICKETSHIM_STATE=$work/keys/state"
 is "$(exercise state)" "$twice" "state: no other is made"
 before=$(counter "$port" sealed)
-"$command" state reseed "$work/keys/state" >"$work/out"
+"$command" state announce --use-at +1s "$work/keys/state" >"$work/out"
 sleep 1.1
 is "$(fate "$port" state) $(counter "$port" failures)" "$both 0" "state: … nor for one that is replaced"
 [ "$(counter "$port" sealed)" -gt "$before" ]; ok $? "state: … and tickets are sealed under it"

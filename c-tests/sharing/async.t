@@ -59,7 +59,7 @@ serves() { # serves NAME: what it does, alone or under the library
         sleep 1.1
         [ "$(fate "$port" "$1")" != "$both" ] || resumed=$((resumed + 1))
         # Another chain: what was sealed under the one before still opens.
-        [ ! -e "$work/$1/state" ] || "$command" state reseed "$work/$1/state" >>"$work/$1.init" 2>&1
+        [ ! -e "$work/$1/state" ] || "$command" state announce --use-at +1s "$work/$1/state" >>"$work/$1.init" 2>&1
     done
     is "$resumed" "$rounds" "$1: full and resumed, TLS 1.2 and 1.3, in another second each"
     kill -0 "$pid" 2>/dev/null

@@ -96,23 +96,26 @@ get-secret() { echo 5a1d3c0b9f8e7d6c5b4a39281706f5e4d3c2b1a0918273645546372819a0
 ssh() { shift; "${@//host2/host1}"; }
 mkdir -m 700 "$work/host1" "$work/host2"
 ticketshim state init "$work/host1/state" >"$work/out"
-chain() { ticketshim state show --json "$work/$1/state" | sed -n 's/.*"chain": "\(.*\)".*/\1/p'; }
+chain() { ticketshim state show --json "$work/$1/state" | sed -n 's/^  "chain": "\(.*\)".*/\1/p'; }
+generation() { ticketshim state show --json "$work/$1/state" | sed -n 's/.*"generation": \(.*\),/\1/p'; }
+export USE_AT && USE_AT=$(date -ud '+1 day' +%Y-%m-%dT%H:%MZ)
 ran=0
 while IFS= read -r line; do
     line=${line//\/var\/lib\/ticketshim/$work/host2}
-    case $line in *'state init'*) rm -f "$work/host2/state" ;; esac
-    before=$(chain host2 2>/dev/null)
+    case $line in *'state init'* | *'state put'*) rm -f "$work/host2/state" ;; esac
+    before=$(chain host2 2>/dev/null) generation=$(generation host2 2>/dev/null)
     (eval "$line") >"$work/out" 2>&1
     is $? 0 "works as it is written: ${line//$work\/host2/…}"
     ran=$((ran + 1))
     case $line in
     *ssh*) is "$(chain host2)" "$(chain host1)" "… and the hosts have the same chain" ;;
+    *announce* | *'reseed /'*) is "$(generation host2), $(chain host2)" "$((generation + 1)), $before" "… and a chain is announced" ;;
     *get-secret*) [ -n "${by_seed:-}" ] || by_seed=$(chain host2)
         is "$(chain host2)" "$by_seed" "… and the seed is always the same chain" ;;
-    *reseed*) [ "$(chain host2)" != "$before" ]; ok $? "… and it is another chain" ;;
+    *'reseed --now'*) [ "$(chain host2)" != "$before" ]; ok $? "… and it is another chain" ;;
     esac
 done < <(sed -n '/^```sh/,/^```/p' "$docs/operators.md" | grep 'ticketshim state')
-is $ran 7 "every such line was run"
+is $ran 10 "every such line was run"
 
 # ---- systemd --------------------------------------------------------------------------------------
 

@@ -98,8 +98,8 @@ grep -q "$(basename "$lib")" "/proc/$second/maps"; ok $? "… with the library i
 get "$port" two
 seals_under_it; ok $? "… under a key that the state file leads to"
 
-"$command" state reseed "$work/keys/state" >"$work/out"
-is "$(eight two)" "$both" "re-seeded: the workers cannot read the file, and go on with the old keys"
+"$command" state announce --use-at +1s "$work/keys/state" >"$work/out"
+is "$(eight two)" "$both" "announced: the workers cannot read the file, and go on with the old keys"
 at_second=$(workers "$second")
 kill -HUP "$second"
 others "$second" "$at_second"; ok $? "SIGHUP: other workers"

@@ -170,7 +170,7 @@ if "${enter[@]}" "$jail" /bin/server 2>"$work/null"; [ $? -eq 2 ]; then
     jailed file -- timeout=300
     get "$port" file
     like "$(cat "$work/file.err")" "*keys from /state/keys, chain *every 2h*open for 1d" "/etc/ticketshim.toml counts, with nothing at all in the environment"
-    is "$(stat -c '%a %s' "$jail/state/keys")" "600 152" "… the state file that it names is made"
+    is "$(stat -c '%a %s' "$jail/state/keys")" "600 400" "… the state file that it names is made"
     stop "$pid"
     jailed again -- timeout=300
     is "$(fate "$port" file)" "$both" "… and used by the next start"

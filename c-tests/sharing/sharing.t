@@ -62,7 +62,7 @@ is "$(counter "$port" unknown_key)" 2 "… which is counted"
 state restart
 server restart "TICKETSHIM_STATE=$file"
 get "$port" restart
-is "$(stat -c '%a %s' "$file")" "600 152" "a state file was made, for its owner only"
+is "$(stat -c '%a %s' "$file")" "600 400" "a state file was made, for its owner only"
 stop "$pid"
 server restart "TICKETSHIM_STATE=$file"
 is "$(fate "$port" restart)" "$both" "with a state file a restarted server goes on"

@@ -14,7 +14,7 @@ use ticketshim_core::format::{FullHandshake, OVERHEAD, Refusal, Ticket};
 use ticketshim_core::ring::Schedule;
 use ticketshim_core::seal::{open, seal, verify_mac};
 use ticketshim_core::session::Session;
-use ticketshim_core::{Chain, EpochLength, Found, Ring, Salt};
+use ticketshim_core::{Chain, ChainId, EpochLength, Found, Keyring, Ring, Salt};
 use ticketshim_fuzz::{Edit, edit};
 
 const NOW: u64 = 1_800_000_000;
@@ -42,8 +42,9 @@ struct Case {
 static CHAIN: LazyLock<Chain> = LazyLock::new(|| Chain::from_seed(&Secret::new([7; 32]), NOW / HOUR - 3));
 
 fn ring(now: u64) -> Box<Ring> {
-    let mut ring = Box::new(Ring::empty(Schedule::new(EpochLength::new(HOUR as u32).unwrap(), 3 * HOUR)));
-    ring.start(&CHAIN, now);
+    let schedule = Schedule::new(EpochLength::new(HOUR as u32).unwrap(), 3 * HOUR);
+    let mut ring = Box::new(Ring::empty());
+    ring.start(&Keyring::from_chain(&CHAIN, ChainId([7; 16]), schedule), now);
     ring
 }
 

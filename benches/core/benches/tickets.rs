@@ -10,7 +10,7 @@ use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Salt, Ticket};
 use ticketshim_core::ring::Schedule;
 use ticketshim_core::salt::Instance;
 use ticketshim_core::seal::{Cipher, open, seal, verify_mac};
-use ticketshim_core::{Chain, EpochLength, Found, Ring};
+use ticketshim_core::{Chain, ChainId, EpochLength, Found, Keyring, Ring};
 
 /// Bytes of a session: without a client certificate 100 to 200, with one, or with application data, up to some thousand.
 const SIZES: [usize; 5] = [128, 256, 512, 1024, 4096];
@@ -156,8 +156,8 @@ fn misses(c: &mut Criterion) {
 /// A ring with so many epochs behind the current one (168: the last one less, because no key opens for over 7 days).
 fn ring(behind: u64) -> (Box<Ring>, u64) {
     let schedule = Schedule::new(EpochLength::new(HOUR as u32).unwrap(), behind * HOUR);
-    let mut ring = Box::new(Ring::empty(schedule));
-    ring.start(&Chain::from_seed(&Secret::new([3; 32]), NOW / HOUR - 200), NOW);
+    let mut ring = Box::new(Ring::empty());
+    ring.start(&Keyring::from_seed(&Secret::new([3; 32]), ChainId([3; 16]), schedule, NOW / HOUR - 200), NOW);
     (ring, NOW)
 }
 
@@ -165,7 +165,7 @@ fn rings(c: &mut Criterion) {
     let mut group = c.benchmark_group("key ring");
     for behind in [1, 12, 168] {
         let (ring, now) = ring(behind);
-        let names: Vec<KeyName> = ring.epochs().map(|(_, name, ..)| name).collect();
+        let names: Vec<KeyName> = ring.epochs().map(|epoch| epoch.name).collect();
         group.bench_function(BenchmarkId::new("sealing key, epochs", behind), |b| {
             b.iter(|| black_box(&ring).sealing(black_box(now)).unwrap().name);
         });
@@ -176,7 +176,7 @@ fn rings(c: &mut Criterion) {
         }
         group.bench_function(BenchmarkId::new("next ring, epochs", behind), |b| {
             b.iter_batched_ref(
-                || Box::new(Ring::empty(ring.schedule())),
+                || Box::new(Ring::empty()),
                 |next| next.succeed(&ring, now + HOUR),
                 BatchSize::LargeInput,
             );

@@ -36,11 +36,17 @@ def step(epoch, link, era):
 def keys(path, now):
     with open(path, "rb") as file:
         data = file.read()
-    assert len(data) == 152 and data[:16] == b"ticketshim-state", "not a state file"
-    assert hashlib.sha256(data[:120]).digest() == data[120:], "its checksum"
-    _, length, accept = struct.unpack(">III", data[16:28])
-    (epoch,) = struct.unpack(">Q", data[48:56])
-    link, era = data[56:88], data[88:120]
+    assert len(data) == 400 and data[:16] == b"ticketshim-state", "not a state file"
+    assert hashlib.sha256(data[:368]).digest() == data[368:], "its checksum"
+    version, count = struct.unpack(">II", data[16:24])
+    assert version == 2 and 1 <= count <= 3
+    for at in range(32, 32 + count * 112, 112):
+        yield from keys_of_chain(data[at : at + 112], now)
+
+
+def keys_of_chain(data, now):
+    length, accept, _, _, epoch = struct.unpack(">IIQQQ", data[16:48])
+    link, era = data[48:80], data[80:112]
     current = now // length
     while epoch <= current + 2:
         yield f"link[{epoch}]", link

@@ -111,14 +111,16 @@ pub struct Doctor {
     pub json: bool,
 }
 
-/// Make, show, advance or replace a state file.
+/// Make, show, advance or replace a state file, or announce other keys in one.
 #[derive(Subcommand, Debug)]
 #[command(after_help = after_help("ticketshim state"))]
 pub enum State {
     Init(StateInit),
     Show(StateShow),
     Advance(StateAdvance),
+    Announce(StateAnnounce),
     Reseed(StateReseed),
+    Put(StatePut),
 }
 
 /// Make a state file where there is none, mode 0600.
@@ -150,7 +152,7 @@ pub struct StateShow {
 pub struct StateAdvance {
     /// The file
     pub file: PathBuf,
-    /// Also if the clock is far beyond the file
+    /// Also if the clock is far beyond the file. Should the clock be wrong, only a re-seed brings the file back
     #[arg(long)]
     pub force: bool,
     /// Say nothing if there was nothing to do
@@ -158,17 +160,60 @@ pub struct StateAdvance {
     pub quiet: bool,
 }
 
-/// Replace the keys of a state file. Running servers take them up within a second; tickets under the old keys open
-/// until their time is over.
+/// Announce other keys. Whoever reads the file opens tickets under them at once, and seals under them from a moment on that
+/// is the same for all. Keys before that open until no ticket of theirs can be left, so nothing is lost.
+#[derive(Args, Debug)]
+#[command(after_help = after_help("ticketshim state announce"))]
+pub struct StateAnnounce {
+    /// The file
+    pub file: PathBuf,
+    /// When they are sealed under: after a time (+2h), or a moment (2026-12-31T23:59Z, or @ and Unix seconds)
+    #[arg(long, value_name = "TIME")]
+    pub use_at: String,
+    #[command(flatten)]
+    pub times: Times,
+    #[command(flatten)]
+    pub source: Source,
+}
+
+/// Replace the keys of a state file: announces others, to be used after two of their changes (at least a minute, at most a
+/// day), so that nothing is lost. With --now at once: for a theft.
 #[derive(Args, Debug)]
 #[command(after_help = after_help("ticketshim state reseed"))]
 pub struct StateReseed {
     /// The file
     pub file: PathBuf,
+    /// All keys before are gone at once, announced ones too; everyone makes one full handshake
+    #[arg(long)]
+    pub now: bool,
     #[command(flatten)]
     pub times: Times,
     #[command(flatten)]
     pub source: Source,
+}
+
+/// Bring a state file to what another one holds, or make it. The same result however often it is done; never back. For
+/// scripts and engines.
+#[derive(Args, Debug)]
+#[command(after_help = after_help("ticketshim state put"))]
+pub struct StatePut {
+    /// The file
+    pub file: PathBuf,
+    /// Read the other one from stdin, as it is or in base64
+    #[arg(long, required = true)]
+    pub from_stdin: bool,
+    /// The group that it shall belong to
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// The mode that it shall have, octal; 600 for a new file
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// Also one that is ahead of this clock. No key changes then until the clock gets there
+    #[arg(long)]
+    pub force: bool,
+    /// Say nothing if there was nothing to do
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// When keys change and how long they open.

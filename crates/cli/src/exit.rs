@@ -20,6 +20,14 @@ impl Exit {
     pub const MISSING: Self = Self(3);
     /// `state init`: there is one already.
     pub const EXISTS: Self = Self(4);
+    /// `state put`: what was given is of a lower generation than the file.
+    pub const OLDER: Self = Self(5);
+    /// `state put`: it has the file's generation, and other chains.
+    pub const CONFLICT: Self = Self(6);
+    /// `state`: a keyring is ahead of all that the clock can explain.
+    pub const AHEAD: Self = Self(7);
+    /// `state announce`: another chain has to be used, or to end, before.
+    pub const NOT_YET: Self = Self(8);
 
     // `run` ends with the server's exit code, so what it says itself lies where `env`, `nohup` and shells say such
     // things: 127 and 126 mean the same everywhere, and what is ours comes below.

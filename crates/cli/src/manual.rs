@@ -18,8 +18,10 @@ pub struct Chapter {
 }
 
 const USAGE: (&str, &str) = ("2", "used wrongly, or the output could not be written");
+const AHEAD: (&str, &str) =
+    ("7", "keys are ahead of all that this clock can explain: it, or the one that made them, is wrong");
 
-const CHAPTERS: [Chapter; 10] = [
+const CHAPTERS: [Chapter; 12] = [
     Chapter {
         command: "ticketshim",
         preface: "Each command's page has its own.",
@@ -84,13 +86,18 @@ const CHAPTERS: [Chapter; 10] = [
             USAGE,
             ("3", "there is no such file"),
             ("4", "init: there is one already"),
+            ("5", "put: what was given is of a lower generation than the file"),
+            ("6", "put: it has the file's generation, and other chains"),
+            AHEAD,
+            ("8", "announce, reseed: another chain has to be used, or to end, before; the text says when"),
         ],
         examples: &[
             (
                 "A new file, and what is in it",
                 &["ticketshim state init /var/lib/ticketshim/state", "ticketshim state show /var/lib/ticketshim/state"],
             ),
-            ("Other keys, after a theft", &["ticketshim state reseed /var/lib/ticketshim/state"]),
+            ("Other keys, so that nobody loses anything", &["ticketshim state reseed /var/lib/ticketshim/state"]),
+            ("Other keys, after a theft", &["ticketshim state reseed --now /var/lib/ticketshim/state"]),
         ],
         remark: "",
     },
@@ -102,6 +109,7 @@ const CHAPTERS: [Chapter; 10] = [
             ("1", "it could not be made; the text says why and what to do"),
             USAGE,
             ("4", "there is one already, which stays as it is"),
+            AHEAD,
         ],
         examples: &[
             ("Keys of its own", &["ticketshim state init --rotate 1h --accept 12h /var/lib/ticketshim/state"]),
@@ -123,6 +131,7 @@ const CHAPTERS: [Chapter; 10] = [
             ("1", "the file is refused; the text says why and what to do"),
             USAGE,
             ("3", "there is no such file"),
+            AHEAD,
         ],
         examples: &[(
             "Which chain a host has",
@@ -138,22 +147,68 @@ const CHAPTERS: [Chapter; 10] = [
             ("1", "the file is refused; the text says why and what to do"),
             USAGE,
             ("3", "there is no such file"),
+            AHEAD,
         ],
         examples: &[("From cron", &["ticketshim state advance --quiet /var/lib/ticketshim/state"])],
+        remark: "",
+    },
+    Chapter {
+        command: "ticketshim state announce",
+        preface: "",
+        exits: &[
+            ("0", "announced"),
+            ("1", "the file is refused; the text says why and what to do"),
+            USAGE,
+            ("3", "there is no such file"),
+            ("8", "another chain has to be used, or to end, before; the text says when"),
+        ],
+        examples: &[(
+            "Other keys on all hosts, without a full handshake more",
+            &[
+                "ticketshim state announce --use-at +2h /var/lib/ticketshim/state",
+                "for host in $HOSTS; do",
+                "    ssh $host ticketshim state put --from-stdin /var/lib/ticketshim/state </var/lib/ticketshim/state",
+                "done",
+            ],
+        )],
         remark: "",
     },
     Chapter {
         command: "ticketshim state reseed",
         preface: "",
         exits: &[
-            ("0", "the keys were replaced"),
+            ("0", "announced; with --now, the keys were replaced"),
             ("1", "the file is refused; the text says why and what to do"),
             USAGE,
             ("3", "there is no such file"),
+            ("8", "another chain has to be used, or to end, before; the text says when"),
+        ],
+        examples: &[
+            ("Now and then", &["ticketshim state reseed /var/lib/ticketshim/state"]),
+            (
+                "After a theft, so that the old keys open nothing any more",
+                &["ticketshim state reseed --now /var/lib/ticketshim/state", "systemctl reload nginx"],
+            ),
+        ],
+        remark: "",
+    },
+    Chapter {
+        command: "ticketshim state put",
+        preface: "",
+        exits: &[
+            ("0", "the file holds what was given, or more of the same"),
+            ("1", "the file, or what was given, is refused; the text says why and what to do"),
+            USAGE,
+            ("5", "what was given is of a lower generation than the file, which stays as it is"),
+            ("6", "what was given has the file's generation and other chains; the file stays as it is"),
+            AHEAD,
         ],
         examples: &[(
-            "After a theft, so that the old keys open nothing any more",
-            &["ticketshim state reseed /var/lib/ticketshim/state", "systemctl restart nginx"],
+            "A copy for servers of the group tickets",
+            &[
+                "ssh host1 cat /var/lib/ticketshim/state |",
+                "    ticketshim state put --from-stdin --group tickets --mode 640 /var/lib/ticketshim/state",
+            ],
         )],
         remark: "",
     },

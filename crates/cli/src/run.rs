@@ -105,7 +105,7 @@ fn lookup(wanted: &[(String, OsString)], name: &str) -> Option<OsString> {
 /// Makes the state file if it is missing, and refuses what the library would refuse: here somebody is watching.
 fn prepare_state(file: &Path, settings: &settings::Settings) -> Result<(), String> {
     let say = |refusal: Refusal| format!("state file refused: {}", about(file, refusal).text(file));
-    match state::read(file) {
+    match state::read_as_server(file) {
         Ok(_) => return Ok(()),
         Err(Refusal::Missing) => {}
         Err(refusal) => return Err(say(refusal)),
@@ -117,7 +117,7 @@ fn prepare_state(file: &Path, settings: &settings::Settings) -> Result<(), Strin
     let new = State::random(settings.schedule(), clock::now()).map_err(say)?;
     match state::create(file, &new) {
         // Another one starting at the same time was faster.
-        Ok(()) | Err(Refusal::Exists) => state::read(file).map(drop).map_err(say),
+        Ok(()) | Err(Refusal::Exists) => state::read_as_server(file).map(drop).map_err(say),
         Err(refusal) => Err(say(refusal)),
     }
 }

@@ -5,13 +5,14 @@
 //! prose for whoever writes a second implementation; `tests/vectors.rs` holds both to the same bytes.
 //!
 //! Read in this order: [`mod@format`] (the bytes), [`mod@derive`] (every key, in one place), [`seal`] (sealing and opening),
-//! [`ratchet`] and [`ring`] (keys over time), [`binding`] (where a ticket may be used), [`salt`] (why none repeats).
+//! [`ratchet`], [`keyring`] and [`ring`] (keys over time), [`binding`] (where a ticket may be used), [`salt`] (why none repeats).
 #![forbid(unsafe_code)]
 
 pub mod binding;
 pub mod derive;
 pub mod erase;
 pub mod format;
+pub mod keyring;
 pub mod ratchet;
 pub mod ring;
 pub mod salt;
@@ -20,5 +21,6 @@ pub mod session;
 
 pub use binding::Binding;
 pub use format::{KeyName, Refusal, Salt};
+pub use keyring::{ChainId, Keyring};
 pub use ratchet::{Chain, EpochLength};
 pub use ring::{Found, Ring};

@@ -1,9 +1,9 @@
 //! The keys in force at a moment: one to seal under, those of the accept window to open with, one epoch ahead for the
-//! peer host whose clock is early.
+//! peer host whose clock is early. Of each chain of a [`Keyring`]: the one in use, the one before it, one that is announced.
 //!
 //! A ring is filled once and then only read ([`Ring::succeed`] makes the next one out of it), so readers need no lock.
 //! It lives where its owner puts it (memory that is locked and kept out of core dumps), is filled in place and erases
-//! itself when dropped. It holds derived keys and the chain's *tip*, beyond the newest of them: nothing in it leads to
+//! itself when dropped. It holds derived keys and each chain's *tip*, beyond the newest of them: nothing in it leads to
 //! an epoch that has left the window.
 
 use sha2::{Digest, Sha256};
@@ -12,10 +12,17 @@ use zeroize::Zeroize;
 use crate::derive::EpochKeys;
 use crate::erase::erasing;
 use crate::format::KeyName;
-use crate::ratchet::{Chain, EpochLength};
+use crate::keyring::{ChainId, Keyring, MAX_CHAINS, NO_END};
+use crate::ratchet::EpochLength;
 
-/// Most epochs that a ring holds: 7 days of hours (168), the current one, one ahead, and room for a chain's end.
+/// Most epochs of one chain in a ring: 7 days of hours (168), the current one, one ahead, and some more.
 pub const MAX_EPOCHS: usize = 256;
+/// Keys that a ring has room for: two chains with the longest window.
+const SLOTS: usize = 2 * MAX_EPOCHS;
+/// Use of a chain that is announced for later than this is not prepared yet, in seconds.
+const FAR_AHEAD: u64 = 366 * 86_400;
+/// In a [`Slot`]: of no chain of the keyring.
+const NO_CHAIN: u8 = u8::MAX;
 /// The longest that any key may be accepted, in seconds: RFC 8446 section 4.6.1 limits a ticket to 7 days.
 pub const MAX_ACCEPT: u64 = 7 * 86_400;
 /// Names of erased epochs that are remembered, to tell "expired" from "never known".
@@ -62,18 +69,23 @@ struct Slot {
     epoch: u64,
     /// Unix seconds from which it opens nothing any more.
     end: u64,
-    /// Of a chain that was replaced: opens, never seals.
-    replaced: bool,
+    /// Where its chain is in the keyring; [`NO_CHAIN`] if that was a process's own, which a state file's has replaced:
+    /// opens, never seals.
+    chain: u8,
 }
 
 /// The keys in force. See the module.
 pub struct Ring {
-    schedule: Schedule,
-    /// Beyond the newest slot: what the next epoch's keys will come from.
-    tip: Chain,
-    /// The epoch it was last advanced to. The slots of the current chain reach one further.
-    current: u64,
-    slots: [Option<Slot>; MAX_EPOCHS],
+    /// Each chain stands beyond its newest slot: what the next epoch's keys will come from.
+    tips: Keyring,
+    /// The epoch that each chain was last advanced to. The slots reach one further.
+    current: [u64; MAX_CHAINS],
+    /// The chain that was sealed under when the ring was filled.
+    in_use: usize,
+    /// Unix seconds from which there is another ring to make.
+    due: u64,
+    /// The slots of a chain are together, in the order of its epochs; those of the chain in use come last.
+    slots: [Option<Slot>; SLOTS],
     used: usize,
     /// Names erased lately, the oldest overwritten first.
     forgotten: [Option<KeyName>; REMEMBERED],
@@ -101,61 +113,89 @@ pub enum Found<'a> {
     Unknown,
 }
 
+/// One epoch of a ring, without its keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EpochTimes {
+    /// Its chain; `None` for one that was a process's own before it had a state file's.
+    pub chain: Option<ChainId>,
+    /// The epoch.
+    pub epoch: u64,
+    /// The public name of its keys.
+    pub name: KeyName,
+    /// When it stops opening, in Unix seconds.
+    pub end: u64,
+}
+
+/// What becomes of keys whose chain another keyring does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leaving {
+    /// They open until their window ends, and never seal: what a process sealed before it could read its state file.
+    Open,
+    /// They are erased at once: what a state file leaves out may have been stolen.
+    Erased,
+}
+
+/// The epochs of a chain that a ring wants.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    from: u64,
+    to: u64,
+    room: usize,
+}
+
 impl Ring {
     /// A ring without keys, to be filled in place.
-    pub const fn empty(schedule: Schedule) -> Self {
+    pub const fn empty() -> Self {
         Self {
-            schedule,
-            tip: Chain::ZERO,
-            current: 0,
-            slots: [const { None }; MAX_EPOCHS],
+            tips: Keyring::empty(),
+            current: [0; MAX_CHAINS],
+            in_use: 0,
+            due: u64::MAX,
+            slots: [const { None }; SLOTS],
             used: 0,
             forgotten: [None; REMEMBERED],
             forgotten_next: 0,
         }
     }
 
-    /// Gives an empty ring its schedule: for one that is copied from a constant to where it will be filled.
-    pub fn set_schedule(&mut self, schedule: Schedule) {
-        self.schedule = schedule;
-    }
-
-    /// Fills an empty ring from a chain at `now` (Unix seconds). The chain may stand anywhere: before the window (a
+    /// Fills an empty ring from a keyring at `now` (Unix seconds). Its chains may stand anywhere: before the window (a
     /// copy made days ago) or beyond now (the clock went back, or the file comes from a host that is ahead).
-    pub fn start(&mut self, chain: &Chain, now: u64) {
-        self.tip.clone_from(chain);
-        self.current = self.schedule.epoch.epoch_at(now).max(chain.epoch());
-        let oldest = self.schedule.oldest(self.current);
-        self.tip.advance_to(oldest);
-        self.derive_up_to(self.current.saturating_add(1));
+    pub fn start(&mut self, keyring: &Keyring, now: u64) {
+        self.tips.copy_from(keyring);
+        self.fill(None, now);
     }
 
     /// Fills an empty ring with what `old` holds that still opens at `now`, and the epochs that have come since.
     pub fn succeed(&mut self, old: &Ring, now: u64) {
-        self.schedule = old.schedule;
-        self.tip.clone_from(&old.tip);
-        self.current = old.schedule.epoch.epoch_at(now).max(old.current);
-        let oldest = self.schedule.oldest(self.current);
-        self.inherit(old, now, |slot| slot.replaced || slot.epoch >= oldest, false);
-        self.tip.advance_to(oldest);
-        self.derive_up_to(self.current.saturating_add(1));
+        self.tips.copy_from(&old.tips);
+        self.fill(Some((old, Leaving::Open)), now);
     }
 
-    /// Fills an empty ring from a `chain` that replaces the one of `old`: tickets are sealed under the new chain, and
-    /// what the old one still opens it opens until its window ends. Where there is no room, the oldest go first.
-    pub fn replace(&mut self, old: &Ring, chain: &Chain, now: u64) {
-        self.start(chain, now);
-        self.inherit(old, now, |_| true, true);
+    /// Fills an empty ring from a `keyring` that takes the place of that of `old`. Chains that both have go on as they are.
+    pub fn change(&mut self, old: &Ring, keyring: &Keyring, leaving: Leaving, now: u64) {
+        self.tips.copy_from(keyring);
+        for tip in self.tips.members_mut() {
+            // Theirs may be further on, or not as far: ours leads to what comes after the keys that are here.
+            if let Some(ours) = old.tips.members().iter().find(|ours| ours.id == tip.id) {
+                tip.chain.clone_from(&ours.chain);
+            }
+        }
+        self.fill(Some((old, leaving)), now);
     }
 
-    /// Whether [`Ring::succeed`] would give another ring: an epoch has begun, or a replaced chain's key has ended.
+    /// Whether [`Ring::succeed`] would give another ring: an epoch has begun, a chain is to be used or has ended.
     pub fn is_due(&self, now: u64) -> bool {
-        self.schedule.epoch.epoch_at(now) > self.current || self.live().any(|slot| slot.replaced && now >= slot.end)
+        now >= self.due
+    }
+
+    /// From when on that is so, in Unix seconds.
+    pub fn due(&self) -> u64 {
+        self.due
     }
 
     /// The keys to seal under at `now`; `None` in a ring that was never filled.
     ///
-    /// After a step of the clock behind all that the ring holds, these are the oldest of the current chain: nothing
+    /// After a step of the clock behind all that the ring holds, these are the oldest of the oldest chain: nothing
     /// that was erased comes back.
     pub fn sealing(&self, now: u64) -> Option<&EpochKeys> {
         self.sealing_slot(now).map(|(_, slot)| &slot.keys)
@@ -179,23 +219,39 @@ impl Ring {
         if now >= slot.end {
             return Found::Expired;
         }
-        let newest = !slot.replaced && self.sealing_slot(now).is_some_and(|(_, sealing)| slot.epoch >= sealing.epoch);
+        let is_newest = |(_, sealing): (_, &Slot)| (slot.chain, slot.epoch) >= (sealing.chain, sealing.epoch);
+        let newest = slot.chain != NO_CHAIN && self.sealing_slot(now).is_some_and(is_newest);
         Found::Keys { keys: &slot.keys, at, newest }
     }
 
-    /// The epoch it was last advanced to.
+    /// The epoch that the chain in use was last advanced to.
     pub fn current_epoch(&self) -> u64 {
-        self.current
+        self.current.get(self.in_use).copied().unwrap_or_default()
+    }
+
+    /// The chain that was in use when the ring was filled.
+    pub fn chain(&self) -> ChainId {
+        self.tips.members().get(self.in_use).map_or(ChainId([0; 16]), |tip| tip.id)
     }
 
     /// When its keys change and how long they open.
     pub fn schedule(&self) -> Schedule {
-        self.schedule
+        self.tips.members().get(self.in_use).map_or(NO_SCHEDULE, |tip| tip.schedule)
     }
 
-    /// Every epoch it holds keys of: number, name, when it stops opening (Unix seconds), whether its chain was replaced.
-    pub fn epochs(&self) -> impl Iterator<Item = (u64, KeyName, u64, bool)> {
-        self.live().map(|slot| (slot.epoch, slot.keys.name, slot.end, slot.replaced))
+    /// Which chains there are and when they are in use. Each stands beyond the keys that the ring holds.
+    pub fn keyring(&self) -> &Keyring {
+        &self.tips
+    }
+
+    /// Every epoch that it holds keys of.
+    pub fn epochs(&self) -> impl Iterator<Item = EpochTimes> {
+        self.live().map(|slot| EpochTimes {
+            chain: self.tips.members().get(usize::from(slot.chain)).map(|tip| tip.id),
+            epoch: slot.epoch,
+            name: slot.keys.name,
+            end: slot.end,
+        })
     }
 
     /// A digest of all that it holds, secrets too: to see, in a copy that the system made of our memory while it was in
@@ -206,15 +262,22 @@ impl Ring {
 
     fn hash(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for number in [self.tip.epoch(), self.current, self.schedule.epoch.seconds(), self.schedule.accept()] {
-            hash.update(number.to_be_bytes());
+        let mut number = |number: u64| hash.update(number.to_be_bytes());
+        [self.tips.generation(), self.in_use as u64, self.due].into_iter().chain(self.current).for_each(&mut number);
+        for tip in self.tips.members() {
+            let times = [tip.schedule.epoch.seconds(), tip.schedule.accept(), tip.sealing_from, tip.opening_until];
+            times.into_iter().for_each(&mut number);
         }
-        hash.update(self.tip.link().expose());
-        hash.update(self.tip.next_era().expose());
+        for tip in self.tips.members() {
+            hash.update(tip.id.0);
+            hash.update(tip.chain.epoch().to_be_bytes());
+            hash.update(tip.chain.link().expose());
+            hash.update(tip.chain.next_era().expose());
+        }
         for slot in self.live() {
             hash.update(slot.epoch.to_be_bytes());
             hash.update(slot.end.to_be_bytes());
-            hash.update([u8::from(slot.replaced)]);
+            hash.update([slot.chain]);
             hash.update(slot.keys.name.0);
             hash.update(slot.keys.mac.expose());
             hash.update(slot.keys.root.expose());
@@ -226,16 +289,16 @@ impl Ring {
         self.slots.iter().take(self.used).flatten()
     }
 
-    /// The slots of a chain are in the order of its epochs, and those of the current one end with the newest: what is
-    /// looked for is mostly found at once.
+    /// The slots of the chain in use end with the newest: what is looked for is mostly found at once.
     fn newest_first(&self) -> impl Iterator<Item = (Position, &Slot)> {
         let slots = self.slots.get(..self.used).unwrap_or_default();
         slots.iter().enumerate().rev().filter_map(|(at, slot)| Some((Position(at), slot.as_ref()?)))
     }
 
     fn sealing_slot(&self, now: u64) -> Option<(Position, &Slot)> {
-        let wanted = self.schedule.epoch.epoch_at(now);
-        let mut own = self.newest_first().filter(|(_, slot)| !slot.replaced);
+        let chain = self.tips.sealing_at(now);
+        let wanted = self.tips.members().get(chain)?.schedule.epoch.epoch_at(now);
+        let mut own = self.newest_first().filter(|(_, slot)| usize::from(slot.chain) == chain);
         let mut oldest = None;
         own.find(|(at, slot)| {
             oldest = Some((*at, *slot));
@@ -244,35 +307,113 @@ impl Ring {
         .or(oldest)
     }
 
-    fn derive_up_to(&mut self, last: u64) {
-        while self.tip.epoch() <= last && self.used < MAX_EPOCHS {
-            let epoch = self.tip.epoch();
-            let slot = Slot { keys: EpochKeys::ZERO, epoch, end: self.schedule.end_of(epoch), replaced: false };
-            let slot = self.slots[self.used].insert(slot);
-            slot.keys.set_from_link(self.tip.link());
-            self.used += 1;
-            let Some(next) = epoch.checked_add(1) else { return };
-            self.tip.advance_to(next);
+    /// Makes the slots of all tips, of what `old` has and of what the chains lead to.
+    fn fill(&mut self, old: Option<(&Ring, Leaving)>, now: u64) {
+        self.tips.drop_ended(now);
+        let count = self.tips.members().len();
+        self.in_use = self.tips.sealing_at(now);
+        let mut spans = [Span::default(); MAX_CHAINS];
+        for (at, span) in spans.iter_mut().enumerate().take(count) {
+            *span = self.span(at, old.map(|(old, _)| old), now);
         }
+        // Where there is no room for all (two chains with the longest window are no trouble), the chain in use comes first,
+        // then those after it, then those before it; and of a chain its newest epochs.
+        let mut room = SLOTS;
+        for at in (self.in_use..count).chain((0..self.in_use).rev()) {
+            let span = &mut spans[at];
+            let wanted = span.to.saturating_sub(span.from).saturating_add(1);
+            span.room = usize::try_from(wanted).map_or(room, |wanted| wanted.min(room));
+            span.from = span.to.saturating_sub((span.room as u64).saturating_sub(1));
+            room -= span.room;
+        }
+        if let Some((old, leaving)) = old {
+            self.forgotten = old.forgotten;
+            self.forgotten_next = old.forgotten_next;
+            if leaving == Leaving::Open {
+                self.keep_leaving(old, room, now);
+            }
+        }
+        for at in (0..self.in_use).chain(self.in_use + 1..count).chain([self.in_use]) {
+            self.fill_chain(at, spans[at], old.map(|(old, _)| old));
+        }
+        if let Some((old, _)) = old {
+            self.remember_what_is_missing(old);
+        }
+        self.due = self.next_change(now);
     }
 
-    /// Copies the slots of `old` that `keep` chooses and that still open, as many of the newest as there is room for
-    /// beside the two that a next epoch may need, and remembers the names of the others.
-    fn inherit(&mut self, old: &Ring, now: u64, keep: impl Fn(&Slot) -> bool, replaced: bool) {
-        self.forgotten = old.forgotten;
-        self.forgotten_next = old.forgotten_next;
-        // In place, without memory of the heap: there may be none, and keys have to be rotated all the same.
-        let (own, free) = self.slots.split_at_mut(self.used);
-        let is_own = |name: &KeyName| own.iter().flatten().any(|slot| slot.keys.name == *name);
-        let wanted = |slot: &&Slot| keep(slot) && !(slot.replaced && now >= slot.end) && !is_own(&slot.keys.name);
-        let room = MAX_EPOCHS - 2 - self.used.min(MAX_EPOCHS - 2);
-        let too_many = old.live().filter(wanted).count().saturating_sub(room);
-        for (place, slot) in free.iter_mut().zip(old.live().filter(wanted).skip(too_many)) {
-            let copy =
-                Slot { keys: EpochKeys::ZERO, epoch: slot.epoch, end: slot.end, replaced: slot.replaced || replaced };
-            place.insert(copy).keys.clone_from(&slot.keys);
-            self.used += 1;
+    /// Which epochs of a chain are wanted at `now`.
+    fn span(&mut self, at: usize, old: Option<&Ring>, now: u64) -> Span {
+        let tip = &self.tips.members()[at];
+        let epochs = tip.schedule.epoch;
+        let known = old.and_then(|old| Some(old.current[old.tips.position(tip.id)?]));
+        let current = epochs.epoch_at(now).max(known.unwrap_or_else(|| tip.chain.epoch()));
+        self.current[at] = current;
+        let (mut from, mut to) = (tip.schedule.oldest(current), current.saturating_add(1));
+        if at > 0 {
+            // Nobody has sealed under it before its time, but those who are ahead. A moment that no clock will see is no
+            // reason to walk there.
+            let first = epochs.epoch_at(tip.sealing_from.min(now.saturating_add(FAR_AHEAD)));
+            (from, to) = (from.max(first.saturating_sub(1)), to.max(first.saturating_add(1)));
         }
+        // What begins when it opens nothing any more is of no use.
+        if tip.opening_until != NO_END {
+            to = to.min(epochs.epoch_at(tip.opening_until.saturating_sub(1))).max(from);
+        }
+        Span { from, to, room: 0 }
+    }
+
+    /// Copies what `old` has of the epochs in `span`, and derives what comes after.
+    fn fill_chain(&mut self, at: usize, span: Span, old: Option<&Ring>) {
+        if span.room == 0 {
+            return;
+        }
+        let tip = &mut self.tips.members_mut()[at];
+        let schedule = tip.schedule;
+        let until = tip.opening_until;
+        let mut slots = self.slots[self.used..].iter_mut();
+        let mut made = 0;
+        let mut put = |epoch: u64, fill: &mut dyn FnMut(&mut EpochKeys)| {
+            let Some(place) = slots.next().filter(|_| made < span.room) else { return };
+            let end = schedule.end_of(epoch).min(until);
+            fill(&mut place.insert(Slot { keys: EpochKeys::ZERO, epoch, end, chain: at as u8 }).keys);
+            made += 1;
+        };
+        let theirs = old.and_then(|old| Some((old, old.tips.position(tip.id)?)));
+        if let Some((old, theirs)) = theirs {
+            let wanted =
+                |slot: &&Slot| usize::from(slot.chain) == theirs && (span.from..=span.to).contains(&slot.epoch);
+            old.live().filter(wanted).for_each(|slot| put(slot.epoch, &mut |keys| keys.clone_from(&slot.keys)));
+        }
+        tip.chain.advance_to(span.from);
+        while tip.chain.epoch() <= span.to {
+            let epoch = tip.chain.epoch();
+            put(epoch, &mut |keys| keys.set_from_link(tip.chain.link()));
+            let Some(next) = epoch.checked_add(1) else { break };
+            tip.chain.advance_to(next);
+        }
+        self.used += made;
+    }
+
+    /// Copies the slots of `old` whose chain is not here and that still open, as many of the newest as there is room for.
+    fn keep_leaving(&mut self, old: &Ring, room: usize, now: u64) {
+        let tips = &self.tips;
+        let leaves = |slot: &&Slot| {
+            let chain = old.tips.members().get(usize::from(slot.chain));
+            now < slot.end && chain.is_none_or(|chain| tips.position(chain.id).is_none())
+        };
+        // In place, without memory of the heap: there may be none, and keys have to be rotated all the same.
+        let too_many = old.live().filter(leaves).count().saturating_sub(room);
+        let mut made = 0;
+        for (place, slot) in self.slots.iter_mut().zip(old.live().filter(leaves).skip(too_many)) {
+            let copy = Slot { keys: EpochKeys::ZERO, epoch: slot.epoch, end: slot.end, chain: NO_CHAIN };
+            place.insert(copy).keys.clone_from(&slot.keys);
+            made += 1;
+        }
+        self.used = made;
+    }
+
+    fn remember_what_is_missing(&mut self, old: &Ring) {
         for slot in old.live() {
             if !self.live().any(|kept| kept.keys.name == slot.keys.name) {
                 self.forgotten[self.forgotten_next] = Some(slot.keys.name);
@@ -280,7 +421,20 @@ impl Ring {
             }
         }
     }
+
+    fn next_change(&self, now: u64) -> u64 {
+        let tips = self.tips.members();
+        let next_epochs =
+            tips.iter().zip(self.current).map(|(tip, now)| tip.schedule.epoch.start_of(now.saturating_add(1)));
+        let uses = tips.iter().skip(1).map(|tip| tip.sealing_from);
+        let ends = tips.iter().map(|tip| tip.opening_until);
+        let of_none = self.live().filter(|slot| slot.chain == NO_CHAIN).map(|slot| slot.end);
+        next_epochs.chain(uses).chain(ends).chain(of_none).filter(|time| *time > now).fold(u64::MAX, u64::min)
+    }
 }
+
+/// Of a ring without a chain.
+const NO_SCHEDULE: Schedule = Schedule::new(EpochLength::new(1).expect("1 is not 0"), 0);
 
 impl Drop for Ring {
     fn drop(&mut self) {
@@ -290,7 +444,7 @@ impl Drop for Ring {
 
 impl Zeroize for Ring {
     fn zeroize(&mut self) {
-        self.tip.zeroize();
+        self.tips.zeroize();
         for slot in self.slots.iter_mut().flatten() {
             slot.keys.zeroize();
         }
@@ -302,6 +456,7 @@ impl Zeroize for Ring {
 mod tests {
     use super::*;
     use crate::derive::Secret;
+    use crate::ratchet::Chain;
 
     const HOUR: u64 = 3600;
     const NOW: u64 = 1_800_000_000;
@@ -310,19 +465,38 @@ mod tests {
         Schedule::new(EpochLength::new(HOUR as u32).unwrap(), accept)
     }
 
-    fn chain(seed: u8, at: u64) -> Chain {
-        Chain::from_seed(&Secret::new([seed; 32]), at / HOUR)
+    fn keyring(seed: u8, at: u64, accept: u64) -> Keyring {
+        Keyring::from_seed(&Secret::new([seed; 32]), ChainId([seed; 16]), schedule(accept), at / HOUR)
     }
 
-    fn started(chain: &Chain, accept: u64, now: u64) -> Ring {
-        let mut ring = Ring::empty(schedule(accept));
-        ring.start(chain, now);
+    fn announced(keyring: &Keyring, seed: u8, use_at: u64, now: u64) -> Keyring {
+        let mut new = Keyring::empty();
+        new.copy_from(keyring);
+        let schedule = keyring.sealing(now).unwrap().schedule;
+        new.announce(use_at, now, |member| {
+            member.id = ChainId([seed; 16]);
+            member.schedule = schedule;
+            member.chain = Chain::from_seed(&Secret::new([seed; 32]), now / HOUR);
+        })
+        .unwrap();
+        new
+    }
+
+    fn started(keyring: &Keyring, now: u64) -> Box<Ring> {
+        let mut ring = Box::new(Ring::empty());
+        ring.start(keyring, now);
         ring
     }
 
-    fn advanced(ring: &Ring, now: u64) -> Ring {
-        let mut next = Ring::empty(ring.schedule());
+    fn advanced(ring: &Ring, now: u64) -> Box<Ring> {
+        let mut next = Box::new(Ring::empty());
         next.succeed(ring, now);
+        next
+    }
+
+    fn changed(ring: &Ring, keyring: &Keyring, leaving: Leaving, now: u64) -> Box<Ring> {
+        let mut next = Box::new(Ring::empty());
+        next.change(ring, keyring, leaving, now);
         next
     }
 
@@ -348,7 +522,7 @@ mod tests {
 
     #[test]
     fn a_ticket_opens_for_the_window_and_not_longer() {
-        let mut ring = started(&chain(1, NOW), 3 * HOUR, NOW);
+        let mut ring = started(&keyring(1, NOW, 3 * HOUR), NOW);
         let name = name_at(&ring, NOW);
         let sealed_until = (NOW / HOUR + 1) * HOUR;
         for later in (NOW..NOW + 8 * HOUR).step_by(600) {
@@ -367,7 +541,7 @@ mod tests {
 
     #[test]
     fn a_ring_that_nobody_advanced_refuses_what_has_ended() {
-        let ring = started(&chain(1, NOW), HOUR, NOW);
+        let ring = started(&keyring(1, NOW, HOUR), NOW);
         let name = name_at(&ring, NOW);
         assert!(ring.is_due(NOW + 9 * HOUR));
         assert!(matches!(ring.find(&name, NOW + 9 * HOUR), Found::Expired));
@@ -375,32 +549,38 @@ mod tests {
     }
 
     #[test]
-    fn slots_of_the_current_chain_ascend() {
+    fn slots_of_the_chain_in_use_ascend_and_come_last() {
         // What `sealing_slot` counts on.
-        let mut ring = started(&chain(0, NOW), 3 * HOUR, NOW);
+        let mut keys = keyring(0, NOW, 3 * HOUR);
+        let mut ring = started(&keys, NOW);
         for seed in 1..=6 {
-            let mut next = Ring::empty(ring.schedule());
-            next.replace(&ring, &chain(seed, NOW), NOW + u64::from(seed) * HOUR);
-            ring = advanced(&next, NOW + u64::from(seed) * HOUR + 2 * HOUR);
-            let own: Vec<u64> = ring.live().filter(|slot| !slot.replaced).map(|slot| slot.epoch).collect();
-            assert!(own.is_sorted_by(|a, b| a < b) && !own.is_empty(), "{own:?}");
-            assert!(ring.keys(ring.sealing_at(NOW).unwrap()).unwrap().name == name_at(&ring, NOW));
+            let now = NOW + u64::from(seed) * 9 * HOUR;
+            keys = announced(&keys, seed, now + 2 * HOUR, now);
+            ring = changed(&ring, &keys, Leaving::Erased, now);
+            for later in [0, 1, 2, 3, 8] {
+                ring = advanced(&ring, now + later * HOUR);
+                let chains: Vec<u8> = ring.live().map(|slot| slot.chain).collect();
+                assert_eq!(usize::from(*chains.last().unwrap()), ring.in_use);
+                let own: Vec<u64> =
+                    ring.live().filter(|slot| usize::from(slot.chain) == ring.in_use).map(|slot| slot.epoch).collect();
+                assert!(own.is_sorted_by(|a, b| a < b) && !own.is_empty(), "{own:?}");
+            }
         }
     }
 
     #[test]
     fn one_epoch_ahead_opens_and_is_newest() {
-        let here = started(&chain(1, NOW), HOUR, NOW);
-        let ahead = started(&chain(1, NOW), HOUR, NOW + HOUR);
+        let here = started(&keyring(1, NOW, HOUR), NOW);
+        let ahead = started(&keyring(1, NOW, HOUR), NOW + HOUR);
         let name = name_at(&ahead, NOW + HOUR);
         assert!(matches!(here.find(&name, NOW), Found::Keys { newest: true, .. }));
-        let far = started(&chain(1, NOW), HOUR, NOW + 2 * HOUR);
+        let far = started(&keyring(1, NOW, HOUR), NOW + 2 * HOUR);
         assert!(!opens(&here, &name_at(&far, NOW + 2 * HOUR), NOW));
     }
 
     #[test]
     fn a_clock_that_goes_back_erases_nothing_and_resurrects_nothing() {
-        let ring = started(&chain(1, NOW), HOUR, NOW);
+        let ring = started(&keyring(1, NOW, HOUR), NOW);
         let old = name_at(&ring, NOW);
         let later = advanced(&ring, NOW + 5 * HOUR);
         for back in [NOW + 4 * HOUR, NOW, 1000, 0] {
@@ -414,11 +594,54 @@ mod tests {
     }
 
     #[test]
-    fn replaced_chains_open_until_their_end_and_never_seal() {
-        let first = started(&chain(1, NOW), 2 * HOUR, NOW);
+    fn an_announced_chain_opens_at_once_and_seals_from_its_moment_on() {
+        let first = keyring(1, NOW, 2 * HOUR);
+        let use_at = NOW + 90 * 60;
+        let both = announced(&first, 2, use_at, NOW);
+        let (mut here, mut there) = (started(&both, NOW), changed(&started(&first, NOW), &both, Leaving::Erased, NOW));
+        // A clock that is most of an hour ahead has begun to use it.
+        let early = name_at(&started(&both, use_at), use_at);
+        assert!(matches!(here.find(&early, use_at - 3000), Found::Keys { newest: true, .. }));
+        let ends = use_at + 3 * HOUR;
+        let mut sealed: Vec<(u64, KeyName)> = Vec::new();
+        for now in (NOW..ends + 4 * HOUR).step_by(600) {
+            for ring in [&mut here, &mut there] {
+                if ring.is_due(now) {
+                    *ring = advanced(ring, now);
+                }
+            }
+            assert_eq!(name_at(&here, now), name_at(&there, now));
+            let of_first =
+                here.epochs().find(|e| e.name == name_at(&here, now)).unwrap().chain == Some(ChainId([1; 16]));
+            assert_eq!(of_first, now < use_at);
+            sealed.push((now, name_at(&here, now)));
+            let age = |then: u64| now - then;
+            assert!(sealed.iter().all(|(then, name)| age(*then) > 2 * HOUR || opens(&there, name, now)));
+            assert!(sealed.iter().all(|(then, name)| age(*then) < 3 * HOUR || !opens(&here, name, now)));
+            let chains = here.keyring().members().len();
+            assert_eq!(chains, if now < ends { 2 } else { 1 }, "{} s after its use", now as i64 - use_at as i64);
+            // Whoever starts now has the same.
+            assert_eq!(name_at(&started(&both, now), now), name_at(&here, now));
+        }
+    }
+
+    #[test]
+    fn a_chain_that_is_left_out_is_erased_at_once() {
+        let ring = started(&announced(&keyring(1, NOW, 2 * HOUR), 2, NOW + HOUR, NOW), NOW);
+        let old = name_at(&ring, NOW);
+        let mut theft = keyring(3, NOW, 2 * HOUR);
+        theft.clear(3);
+        theft.add().unwrap().copy_from(&keyring(3, NOW, 2 * HOUR).members()[0]);
+        let next = changed(&ring, &theft, Leaving::Erased, NOW);
+        assert!(matches!(next.find(&old, NOW), Found::Expired));
+        assert!(next.epochs().all(|epoch| epoch.chain == Some(ChainId([3; 16]))));
+    }
+
+    #[test]
+    fn keys_of_a_processs_own_open_until_their_end_and_never_seal() {
+        let first = started(&keyring(1, NOW, 2 * HOUR), NOW);
         let old = name_at(&first, NOW);
-        let mut ring = Ring::empty(first.schedule());
-        ring.replace(&first, &chain(2, NOW), NOW);
+        let ring = changed(&first, &keyring(2, NOW, 2 * HOUR), Leaving::Open, NOW);
         assert_ne!(name_at(&ring, NOW), old);
         assert!(matches!(ring.find(&old, NOW), Found::Keys { newest: false, .. }));
         let end = (NOW / HOUR + 1 + 2) * HOUR;
@@ -428,31 +651,52 @@ mod tests {
         let ring = advanced(&ring, end);
         assert!(matches!(ring.find(&old, end), Found::Expired));
         // The epoch ahead of the replaced chain is kept an hour longer: a peer may have sealed under it.
-        assert!(ring.epochs().filter(|(.., replaced)| *replaced).count() <= 1);
+        assert!(ring.epochs().filter(|epoch| epoch.chain.is_none()).count() <= 1);
     }
 
     #[test]
     fn many_replacements_never_overflow() {
-        let mut ring = started(&chain(0, NOW), MAX_ACCEPT, NOW);
+        let mut ring = started(&keyring(0, NOW, MAX_ACCEPT), NOW);
         for seed in 1..=255 {
-            let mut next = Ring::empty(ring.schedule());
-            next.replace(&ring, &chain(seed, NOW), NOW);
+            let next = changed(&ring, &keyring(seed, NOW, MAX_ACCEPT), Leaving::Open, NOW);
             ring = advanced(&next, NOW + u64::from(seed) * 60);
         }
-        assert!(ring.epochs().count() <= MAX_EPOCHS);
-        assert_eq!(name_at(&ring, NOW), name_at(&started(&chain(255, NOW), 0, NOW), NOW));
+        assert!(ring.epochs().count() <= SLOTS);
+        assert_eq!(name_at(&ring, NOW), name_at(&started(&keyring(255, NOW, 0), NOW), NOW));
+    }
+
+    #[test]
+    fn three_chains_with_the_longest_window_have_the_one_in_use_whole() {
+        let minutes = Schedule::new(EpochLength::new(600).unwrap(), MAX_ACCEPT);
+        let at = NOW / 600 - 300;
+        let mut keys = Keyring::from_seed(&Secret::new([1; 32]), ChainId([1; 16]), minutes, at);
+        for (seed, use_at) in [(2, NOW - 7200), (3, NOW - 3600)] {
+            let fill = |member: &mut crate::keyring::Member| {
+                member.id = ChainId([seed; 16]);
+                member.schedule = minutes;
+                member.chain = Chain::from_seed(&Secret::new([seed; 32]), at);
+            };
+            keys.announce(use_at, use_at - 60, fill).unwrap();
+        }
+        let later = NOW + 20 * HOUR;
+        for ring in [started(&keys, NOW), advanced(&started(&keys, NOW), later), started(&keys, later)] {
+            let of = |id: u8| ring.epochs().filter(|epoch| epoch.chain == Some(ChainId([id; 16]))).count();
+            assert!(of(3) > 7 && of(2) > 7 && of(1) > 7, "{} {} {}", of(1), of(2), of(3));
+            assert!(ring.used <= SLOTS);
+        }
     }
 
     #[test]
     fn clocks_from_1970_to_the_kernels_end_of_time_seal_and_open() {
         // Linux keeps time in 63 bits of nanoseconds: 2262.
         for now in [0, 1, u64::from(u32::MAX), i64::MAX as u64 / 1_000_000_000] {
-            let ring = started(&chain(1, now), HOUR, now);
+            let ring = started(&keyring(1, now, HOUR), now);
             assert!(opens(&ring, &name_at(&ring, now), now), "{now}");
         }
         // A chain that claims to stand at the end of all numbers is no reason to walk there.
-        let far = Chain::from_parts(u64::MAX, Secret::new([1; 32]), Secret::new([2; 32]));
-        let ring = started(&far, HOUR, NOW);
+        let mut far = keyring(1, NOW, HOUR);
+        far.members_mut()[0].chain = Chain::from_parts(u64::MAX, Secret::new([1; 32]), Secret::new([2; 32]));
+        let ring = started(&far, NOW);
         assert!(ring.sealing(NOW).is_some() && !ring.is_due(NOW));
     }
 }

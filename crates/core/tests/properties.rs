@@ -7,15 +7,16 @@ use ticketshim_core::format::{FullHandshake, OVERHEAD, Ticket};
 use ticketshim_core::ring::Schedule;
 use ticketshim_core::seal::{open, seal};
 use ticketshim_core::session::Session;
-use ticketshim_core::{Chain, EpochLength, Found, Ring, Salt};
+use ticketshim_core::{Chain, ChainId, EpochLength, Found, Keyring, Ring, Salt};
 
 fn keys(seed: [u8; 32]) -> EpochKeys {
     EpochKeys::from_link(&Secret::new(seed))
 }
 
 fn ring(chain: &Chain, epoch: u32, accept: u64, now: u64) -> Box<Ring> {
-    let mut ring = Box::new(Ring::empty(Schedule::new(EpochLength::new(epoch).unwrap(), accept)));
-    ring.start(chain, now);
+    let schedule = Schedule::new(EpochLength::new(epoch).unwrap(), accept);
+    let mut ring = Box::new(Ring::empty());
+    ring.start(&Keyring::from_chain(chain, ChainId([7; 16]), schedule), now);
     ring
 }
 
@@ -71,7 +72,7 @@ proptest! {
         let mut walked = ring(&chain, epoch, accept, now);
         for step in steps {
             now += step;
-            let mut next = Box::new(Ring::empty(walked.schedule()));
+            let mut next = Box::new(Ring::empty());
             next.succeed(&walked, now);
             walked = next;
         }

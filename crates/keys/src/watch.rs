@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::lock::Lock;
 use crate::memory::Locked;
-use crate::state::{self, Contents, Identity, Refusal};
+use crate::state::{self, Identity, Keyring, Reader, Refusal};
 
 /// A state file, and what is known about it.
 pub(crate) struct Watch {
@@ -22,7 +22,7 @@ pub(crate) struct Watch {
 
 /// A version of the file that was not seen before.
 pub(crate) struct Fresh {
-    pub(crate) contents: Locked<Contents>,
+    pub(crate) keyring: Locked<Keyring>,
     identity: Identity,
 }
 
@@ -38,7 +38,7 @@ impl Watch {
 
     /// Reads the file now.
     pub(crate) fn read(&self) -> Result<Fresh, Refusal> {
-        state::read_contents(&self.path).map(|(contents, identity)| Fresh { contents, identity })
+        state::read_contents(&self.path, Reader::Server).map(|(keyring, identity)| Fresh { keyring, identity })
     }
 
     /// That version need not be looked at again.

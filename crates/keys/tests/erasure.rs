@@ -6,7 +6,7 @@ use std::mem::{ManuallyDrop, size_of};
 
 use ticketshim_core::derive::{EpochKeys, Secret};
 use ticketshim_core::ring::Schedule;
-use ticketshim_core::{Chain, EpochLength, Ring};
+use ticketshim_core::{Chain, ChainId, EpochLength, Keyring, Ring};
 use zeroize::Zeroize;
 
 const NOW: u64 = 1_800_000_000;
@@ -41,8 +41,9 @@ fn drop_it<T>(value: &mut ManuallyDrop<T>) {
 
 fn ring() -> (Box<Ring>, Vec<[u8; 32]>) {
     let chain = Chain::from_seed(&Secret::new([7; 32]), NOW / HOUR - 3);
-    let mut ring = Box::new(Ring::empty(Schedule::new(EpochLength::new(HOUR as u32).unwrap(), 3 * HOUR)));
-    ring.start(&chain, NOW);
+    let schedule = Schedule::new(EpochLength::new(HOUR as u32).unwrap(), 3 * HOUR);
+    let mut ring = Box::new(Ring::empty());
+    ring.start(&Keyring::from_chain(&chain, ChainId([7; 16]), schedule), NOW);
     let mut secrets = Vec::new();
     let mut at = chain.clone();
     for epoch in NOW / HOUR - 3..=NOW / HOUR + 1 {

@@ -117,7 +117,7 @@ fn no_secret_is_outside_of_the_memory_made_for_it_and_none_outlives_its_window()
 
     // Another chain: read from the file again, and the ring made anew.
     let new = State::random(schedule(), server.start + 11 * HOUR).unwrap();
-    state::reseed(&server.file, &new).unwrap();
+    state::reseed_now(&server.file, &new, server.start + 11 * HOUR).unwrap();
     let new = common::chain_of(&server.file);
     server.process.go_on();
     assert_eq!(server.process.hear(), "has reloaded");

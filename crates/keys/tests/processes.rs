@@ -295,7 +295,7 @@ fn a_running_server_takes_a_reseeded_file_up_within_a_second() {
     make_state(&file, clock::now());
     let mut server = Process::start("process_that_serves", &[("FILE", file.to_str().unwrap())]);
     let old = server.hear();
-    state::reseed(&file, &State::random(schedule(), clock::now()).unwrap()).unwrap();
+    state::reseed_now(&file, &State::random(schedule(), clock::now()).unwrap(), clock::now()).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1100));
     server.go_on();
     let new = server.hear();

@@ -8,20 +8,28 @@ use common::Finder;
 use proptest::prelude::*;
 use ticketshim_core::derive::Secret;
 use ticketshim_core::ratchet::{Chain, EpochLength};
-use ticketshim_core::ring::{Ring, Schedule};
+use ticketshim_core::ring::{Leaving, Ring, Schedule};
+use ticketshim_core::{ChainId, Keyring};
 
 fn chain(seed: [u8; 32], epoch: u64) -> Chain {
     Chain::from_seed(&Secret::new(seed), epoch)
 }
 
+fn keyring(schedule: Schedule, chain: &Chain) -> Keyring {
+    // The same for one chain at different epochs: its next era, within one era.
+    let mut id = [0; 16];
+    id.copy_from_slice(&chain.next_era().expose()[..16]);
+    Keyring::from_chain(chain, ChainId(id), schedule)
+}
+
 fn started(schedule: Schedule, chain: &Chain, now: u64) -> Box<Ring> {
-    let mut ring = Box::new(Ring::empty(schedule));
-    ring.start(chain, now);
+    let mut ring = Box::new(Ring::empty());
+    ring.start(&keyring(schedule, chain), now);
     ring
 }
 
 fn advanced(ring: &Ring, now: u64) -> Box<Ring> {
-    let mut next = Box::new(Ring::empty(ring.schedule()));
+    let mut next = Box::new(Ring::empty());
     next.succeed(ring, now);
     next
 }
@@ -33,8 +41,7 @@ fn bytes(ring: &Ring) -> &[u8] {
 
 /// What a ring says of its epochs, without those of chains that were replaced.
 fn epochs(ring: &Ring) -> Vec<(u64, [u8; 16], u64)> {
-    let mut epochs: Vec<_> =
-        ring.epochs().filter(|(.., replaced)| !replaced).map(|(e, name, end, _)| (e, name.0, end)).collect();
+    let mut epochs: Vec<_> = ring.epochs().filter(|e| e.chain.is_some()).map(|e| (e.epoch, e.name.0, e.end)).collect();
     epochs.sort_unstable();
     epochs
 }
@@ -96,8 +103,8 @@ proptest! {
             if at == replaced_at.index(steps.len()) {
                 file = chain(other, now);
                 since = now;
-                let mut next = Box::new(Ring::empty(schedule));
-                next.replace(&ring, &file, now * LENGTH);
+                let mut next = Box::new(Ring::empty());
+                next.change(&ring, &keyring(schedule, &file), Leaving::Open, now * LENGTH);
                 ring = next;
             }
             let oldest = schedule.oldest(now);

@@ -105,7 +105,7 @@ fn a_year_and_what_clocks_do() {
     let before = held();
     (settled..START + YEAR).step_by(HOUR as usize).for_each(|now| hour(&store, &mut kept, now, &file));
     is_flat(before, "a year");
-    let of_file = state::read(&file).unwrap().epoch();
+    let of_file = state::read(&file).unwrap().in_use(START + YEAR).epoch;
     assert!(of_file + 3 + 6 > (START + YEAR - 1) / HOUR, "the file went along: {of_file}");
     let epochs = counters::snapshot()[Counter::Epochs as usize];
     assert!(epochs >= YEAR / HOUR - 1, "{epochs} rotations");

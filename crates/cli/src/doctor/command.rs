@@ -75,7 +75,7 @@ pub fn look(report: &mut Report, name: &OsStr, arguments: &[OsString], unit: Opt
     if let Some(file) = settings.state.as_ref().filter(|file| !made(file)) {
         let way = access::resolve(Path::new("/"), file, false, who.as_ref());
         match keys::state_file(report, file, &way, who.as_ref()) {
-            keys::Use::Used => {}
+            keys::Use::Used(_) => {}
             keys::Use::Refused(why) => return (Outcome::WillNot, why),
             keys::Use::Unknown => unknown = Some("whether the state file is used cannot be seen from here: see above"),
         }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use ticketshim_keys::counters::file::ForkGroup;
+use ticketshim_keys::counters::file::{ForkGroup, ProcessKeys};
 use ticketshim_keys::counters::{Counter, REFUSALS};
-use ticketshim_keys::state::Refusal;
+use ticketshim_keys::state::{ChainId, Refusal};
 
 use super::report::Report;
 use crate::process::Process;
@@ -31,6 +31,8 @@ pub struct Counted {
     pub doors: Vec<&'static str>,
     /// Tickets that the core has sealed.
     pub sealed: u64,
+    /// The keys that its processes have.
+    pub keys: Vec<ProcessKeys>,
     /// Why it does not use or write its state file.
     pub refusal: Option<Refusal>,
 }
@@ -81,13 +83,18 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
         &json!({ "sealed": sealed, "opened": opened, "refused": refused }),
     );
     // The server may have hidden its settings, and with them its state file.
-    for (chain, epoch) in fork_groups.iter().filter_map(|group| Some((group.chain?, group.epoch))) {
+    let keys: Vec<ProcessKeys> = fork_groups.iter().flat_map(|group| group.keys.iter().copied()).collect();
+    let mut in_use: Vec<(u64, ChainId)> = keys.iter().map(|keys| (keys.generation, keys.chain)).collect();
+    in_use.sort_by_key(|(generation, chain)| (*generation, chain.0));
+    in_use.dedup();
+    for (generation, chain) in in_use {
+        let of: Vec<u32> =
+            keys.iter().filter(|k| (k.generation, k.chain) == (generation, chain)).map(|k| k.process).collect();
+        let origin = if generation == 0 { "its own".to_owned() } else { format!("generation {generation}") };
         report.fact_as(
             "keys in use",
-            format_args!(
-                "chain {chain}, epoch {epoch} (`ticketshim state show FILE` says of a file which chain it holds)"
-            ),
-            &json!({ "chain": chain.to_string(), "epoch": epoch }),
+            format_args!("{origin}, chain {chain}, of {}", of_processes(&of)),
+            &json!({ "chain": chain.to_string(), "generation": generation, "processes": of }),
         );
     }
     if sum(Counter::Failures) > 0 {
@@ -97,7 +104,22 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
         ));
     }
     let refusal = fork_groups.iter().find_map(|group| group.refusal);
-    Some(Counted { attached, detached, doors: doors.into_iter().map(|(name, _)| name).collect(), sealed, refusal })
+    Some(Counted {
+        attached,
+        detached,
+        doors: doors.into_iter().map(|(name, _)| name).collect(),
+        sealed,
+        keys,
+        refusal,
+    })
+}
+
+fn of_processes(processes: &[u32]) -> String {
+    match processes {
+        [one] => format!("process {one}"),
+        [first, others @ ..] => format!("process {first} and {} more", others.len()),
+        [] => "no process".to_owned(),
+    }
 }
 
 /// The fork groups that the process may belong to.

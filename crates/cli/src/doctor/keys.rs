@@ -12,6 +12,7 @@ use ticketshim_keys::state::{self, Refusal, State};
 
 use super::report::Report;
 use crate::access::{Blocked, Right, Who};
+use crate::process::Process;
 use crate::state::about;
 use crate::text::{Utc, user_name};
 
@@ -36,7 +37,10 @@ pub fn settings(report: &mut Report, settings: &Settings) -> bool {
 struct StateFact {
     file: String,
     refused: Option<String>,
+    generation: Option<u64>,
     chain: Option<String>,
+    announced: Option<String>,
+    ahead_seconds: Option<u64>,
     epoch: Option<u64>,
     rotate_seconds: Option<u64>,
     accept_seconds: Option<u64>,
@@ -47,12 +51,18 @@ struct StateFact {
 
 /// What comes of a state file.
 pub enum Use {
-    /// It is used, or will be made.
-    Used,
+    /// It is used, or will be made; with the generation that it has now.
+    Used(Option<u64>),
     /// There was no way to find out.
     Unknown,
     /// It is not: why, and what to do.
     Refused(String),
+}
+
+impl Use {
+    const fn used() -> Self {
+        Self::Used(None)
+    }
 }
 
 /// Shows the state file. `way` is where it is for us, if its user may go there, `name` what the settings call it; `who` has
@@ -72,9 +82,10 @@ pub fn state_file(report: &mut Report, name: &Path, way: &Result<PathBuf, Blocke
     fact.owner = readers.map(|r| r.owner);
     fact.mode = readers.map(|r| format!("{:04o}", r.mode));
     let (used, found) = match state::read(at) {
-        // The server's own file, and we are root, who is somebody else.
+        // The server's own file, and we are root, who is somebody else; its way leads through another root directory, which
+        // `state` does not take for safe.
         Err(Refusal::Owner(owner)) if who.is_none_or(|who| who.uid == owner) => {
-            (Use::Used, fs::read(at).map_err(|_| Refusal::Denied).and_then(|bytes| State::from_bytes(&bytes)))
+            (Use::used(), fs::read(at).map_err(|_| Refusal::Denied).and_then(|bytes| State::from_bytes(&bytes)))
         }
         Err(Refusal::Denied) if who.is_none_or(|who| who.uid != Who::ourselves().uid) => {
             report.fact_as("state file", format_args!("{}: only its user may look into it", name.display()), &fact);
@@ -84,7 +95,7 @@ pub fn state_file(report: &mut Report, name: &Path, way: &Result<PathBuf, Blocke
             let why = about(at, refusal).text(name).to_string();
             (Use::Refused(format!("the state file is refused, so keys are the process's own: {why}")), Err(refusal))
         }
-        Ok(state) => (Use::Used, Ok(state)),
+        Ok(state) => (Use::used(), Ok(state)),
     };
     let cannot = who.and_then(|who| cannot(who, name, at));
     let (used, text) = match (found, cannot) {
@@ -94,11 +105,19 @@ pub fn state_file(report: &mut Report, name: &Path, way: &Result<PathBuf, Blocke
         }
         (Err(Refusal::Missing), None) => {
             let who = who.map(ToString::to_string).unwrap_or_default();
-            (Use::Used, format!("{} (missing: {who} may make it, with the next TLS context)", name.display()))
+            (Use::used(), format!("{} (missing: {who} may make it, with the next TLS context)", name.display()))
         }
         (Ok(_), Some(why)) => (Use::Refused(why.clone()), format!("REFUSED: {why}")),
         (Ok(state), None) => {
             describe(&mut fact, &state);
+            let used = match (used, state.ahead(clock::now())) {
+                (_, 1..) => {
+                    let ahead = u32::try_from(state.ahead(clock::now())).unwrap_or(u32::MAX);
+                    Use::Refused(Refusal::AheadOfClock(ahead).text(name).to_string())
+                }
+                (Use::Used(_), _) => Use::Used(Some(state.generation())),
+                (other, _) => other,
+            };
             (used, in_words(&fact, &state, readers.map(|r| (r.owner, r.group))))
         }
         (Err(refusal), _) => (used, format!("REFUSED: {}", about(at, refusal).text(name))),
@@ -134,6 +153,15 @@ fn blocked_way(name: &Path, blocked: &Blocked, who: Option<&Who>) -> (Use, Strin
         ),
     };
     (Use::Refused(why.clone()), why)
+}
+
+/// Why that process cannot come to see that the file has changed; `None` if it can, at its next ticket.
+pub fn cannot_see(process: &Process, name: &Path) -> Option<String> {
+    let who = Who::of_status(&fs::read_to_string(format!("/proc/{}/status", process.pid)).ok()?);
+    match process.way_to(name, Some(&who)) {
+        Err(blocked) => Some(blocked.to_string()),
+        Ok(at) => cannot(&who, name, &at),
+    }
 }
 
 /// Why that user can neither read the file nor, if it is missing, make it; `None` if it can.
@@ -172,29 +200,40 @@ fn cannot(who: &Who, name: &Path, at: &Path) -> Option<String> {
 }
 
 fn describe(fact: &mut StateFact, state: &State) {
-    let (schedule, now) = (state.schedule(), clock::now());
+    let now = clock::now();
+    let chain = state.in_use(now);
+    let schedule = chain.schedule;
     let oldest = schedule.epoch.start_of(schedule.oldest(schedule.epoch.epoch_at(now)));
-    fact.chain = Some(state.id().to_string());
-    fact.epoch = Some(state.epoch());
+    let newest = state.chains(now).last().copied().filter(|newest| newest.sealing_from > now && newest.id != chain.id);
+    fact.generation = Some(state.generation());
+    fact.chain = Some(chain.id.to_string());
+    fact.announced = newest.map(|newest| newest.id.to_string());
+    fact.ahead_seconds = Some(state.ahead(now));
+    fact.epoch = Some(chain.epoch);
     fact.rotate_seconds = Some(schedule.epoch.seconds());
     fact.accept_seconds = Some(schedule.accept());
-    fact.behind_seconds = Some(oldest.saturating_sub(schedule.epoch.start_of(state.epoch())));
+    fact.behind_seconds = Some(oldest.saturating_sub(schedule.epoch.start_of(chain.epoch)));
 }
 
 fn in_words(fact: &StateFact, state: &State, readers: Option<(u32, Option<u32>)>) -> String {
-    let schedule = state.schedule();
+    let now = clock::now();
+    let chain = state.in_use(now);
     let who = match readers {
         Some((owner, Some(group))) => format!("uid {owner} and gid {group}"),
         Some((owner, None)) => format!("uid {owner} only"),
         None => "nobody knows whom".to_owned(),
     };
+    let newest = state.chains(now).last().copied().filter(|newest| newest.sealing_from > now && newest.id != chain.id);
+    let announced = newest.map(|newest| format!(", chain {} from {} on", newest.id, Utc(newest.sealing_from)));
     format!(
-        "{}: chain {}, epoch {} (from {}), keys change every {}, open for {}, readable by {who}",
+        "{}: generation {}, chain {}, epoch {} (from {}), keys change every {}, open for {}, readable by {who}{}",
         fact.file,
-        state.id(),
-        state.epoch(),
-        Utc(schedule.epoch.start_of(state.epoch())),
-        Duration(schedule.epoch.seconds()),
-        Duration(schedule.accept()),
+        state.generation(),
+        chain.id,
+        chain.epoch,
+        Utc(chain.schedule.epoch.start_of(chain.epoch)),
+        Duration(chain.schedule.epoch.seconds()),
+        Duration(chain.schedule.accept()),
+        announced.unwrap_or_default(),
     )
 }

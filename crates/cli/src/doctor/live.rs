@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use ticketshim_keys::counters::file::ProcessKeys;
 use ticketshim_keys::settings::{self, Mode, Settings};
 
 use super::counted::{self, Counted};
@@ -72,7 +73,7 @@ fn look(report: &mut Report, process: &Process) -> (Outcome, String) {
             let way = process.way_to(file, founder.as_ref());
             keys::state_file(report, file, &way, founder.as_ref())
         }
-        None => keys::Use::Used,
+        None => keys::Use::Used(None),
     };
     let linkage = Linkage::of_process(&files.program, &files.libraries, preloaded(process));
     report.fact("linkage", linkage.as_ref().map_or("cannot be seen".to_owned(), ToString::to_string));
@@ -109,6 +110,9 @@ impl Seen<'_> {
             let file = self.settings.as_ref().and_then(|settings| settings.state.clone());
             let file = file.unwrap_or_else(|| PathBuf::from("the state file"));
             return (Outcome::WillNot, format!("it does not use or write its state file: {}", refusal.text(&file)));
+        }
+        if let Some(verdict) = self.lags_behind(&name) {
+            return verdict;
         }
         let place = match &self.linkage {
             Some(Linkage::InFront) => "is linked to the library, in front of its OpenSSL",
@@ -147,6 +151,40 @@ impl Seen<'_> {
             return (Outcome::Unknown, verdict);
         }
         (Outcome::Helped, verdict)
+    }
+
+    /// A process that has other keys than the file, and will not get them by itself.
+    fn lags_behind(&self, name: &str) -> Option<(Outcome, String)> {
+        let (keys::Use::Used(Some(of_file)), Some(counted)) = (&self.state, &self.counted) else { return None };
+        let file = self.settings.as_ref()?.state.as_ref()?;
+        let others = counted.keys.iter().filter(|keys| keys.generation != *of_file);
+        let lags = |keys: &&ProcessKeys| {
+            Some((**keys, Process::read(keys.process).map_or(None, |process| keys::cannot_see(&process, file))?))
+        };
+        if let Some(ahead) = others.clone().find(|keys| keys.generation > *of_file) {
+            let verdict = format!(
+                "process {} has keys of generation {}, and {} is of generation {of_file}: it went back (a restored backup?), \
+                 and a restart would seal under keys that others have left. Put the newest in its place (`ticketshim state \
+                 put`)",
+                ahead.process,
+                ahead.generation,
+                file.display()
+            );
+            return Some((Outcome::WillNot, verdict));
+        }
+        let all: Vec<(ProcessKeys, String)> = others.filter_map(|keys| lags(&keys)).collect();
+        let (first, why) = all.first()?;
+        let more = if all.len() > 1 { format!(" (and {} more)", all.len() - 1) } else { String::new() };
+        let of = match first.generation {
+            0 => "keys of its own".to_owned(),
+            number => format!("keys of generation {number}, chain {}", first.chain),
+        };
+        let verdict = format!(
+            "process {}{more} has {of}, {} is of generation {of_file}, and it cannot look there ({why}): reload {name}",
+            first.process,
+            file.display()
+        );
+        Some((Outcome::WillNot, verdict))
     }
 
     /// Why the library does nothing where it is.

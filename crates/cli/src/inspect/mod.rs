@@ -73,7 +73,11 @@ fn with_state(
     let refused = |why: state::Refusal| why.text(file).to_string();
     let now = clock::now();
     let state = state::read(file).map_err(refused)?;
-    page.chain(&state);
+    page.chain(&state, now);
+    if state.ahead(now) > 0 {
+        let ahead = u32::try_from(state.ahead(now)).unwrap_or(u32::MAX);
+        complain(refused(state::Refusal::AheadOfClock(ahead)));
+    }
     let ring = state.ring(now).map_err(refused)?;
     let keys = match ring.find(&ticket.key_name, now) {
         Found::Keys { keys, .. } => keys,

@@ -49,12 +49,13 @@ impl Page {
         self.fact("salt", Hex(&ticket.salt.0));
     }
 
-    pub fn chain(&mut self, state: &State) {
-        self.fact("chain", state.id());
+    pub fn chain(&mut self, state: &State, now: u64) {
+        self.fact("chain", state.in_use(now).id);
     }
 
     pub fn key(&mut self, key: &KeyTimes, now: u64) {
         let age = Duration(now.saturating_sub(key.begins));
+        self.fact("sealed under", format_args!("chain {}", key.chain));
         self.fact("sealed in", format_args!("epoch {}, which began {age} ago, {}", key.epoch, Utc(key.begins)));
         self.fact("key opens until", Utc(key.ends));
     }

@@ -73,6 +73,9 @@ fn group(group: &ForkGroup) -> Value {
         "written": group.written,
         "epoch": group.epoch,
         "chain": group.chain.map(|chain| chain.to_string()),
+        "keys": group.keys.iter().map(|keys| {
+            json!({ "process": keys.process, "chain": keys.chain.to_string(), "generation": keys.generation })
+        }).collect::<Vec<_>>(),
         "refusal": group.refusal.map(|refusal| refusal.text(Path::new("the state file")).to_string()),
         "counters": counters(&group.counters),
     })
@@ -127,6 +130,19 @@ pub fn prometheus(now: &Published) -> String {
     for (name, help, value) in gauges {
         head(&mut text, name, help, "gauge");
         let _ = writeln!(text, "{name} {value}");
+    }
+    let mut chains: Vec<_> = live().flat_map(|group| &group.keys).map(|keys| (keys.chain, keys.generation)).collect();
+    chains.sort_by_key(|(chain, generation)| (*generation, chain.0));
+    head(
+        &mut text,
+        "ticketshim_chain_info",
+        "Processes by the chain that they seal under, and their state file's generation.",
+        "gauge",
+    );
+    for (at, (chain, generation)) in chains.iter().enumerate().filter(|(at, keys)| chains.get(at + 1) != Some(keys)) {
+        let first = chains.iter().position(|keys| keys == &(*chain, *generation)).unwrap_or(at);
+        let count = at + 1 - first;
+        let _ = writeln!(text, "ticketshim_chain_info{{chain=\"{chain}\",generation=\"{generation}\"}} {count}");
     }
     text + "# EOF\n"
 }

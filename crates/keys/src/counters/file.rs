@@ -15,7 +15,8 @@
 //!                   56   8  id of the system's start, 0 if unknown
 //!                   64   8  each counter, in the order of `Counter`; room for 48; 0 for gauges
 //!                  448  64  processes, 24 times: process id (low half) and when it came (high half, seconds since the
-//!                           system's start), 8 bytes; each gauge, in the order of `GAUGES`, 4 bytes, room for 14
+//!                           system's start), 8 bytes; each gauge, in the order of `GAUGES`, 4 bytes, room for 8;
+//!                           the generation of its keys, two halves of 4 bytes, the high one first; their chain, 16 bytes
 //!                 1984  32  history, 16 times: epoch, sealed, opened, refused in it (each: low 24 bits of the epoch in
 //!                           the high 24 bits, count in the low 40)
 //!                 2496  64  not used, 0
@@ -71,7 +72,9 @@ pub(super) const PROCESS_LEN: usize = 64;
 pub(super) const PROCESS_HEAD: usize = 8;
 /// Places for counters in a row, and for gauges of a process: later releases have more of them.
 pub(super) const COUNTER_PLACES: usize = 48;
-pub(super) const GAUGE_PLACES: usize = 14;
+pub(super) const GAUGE_PLACES: usize = 8;
+/// What follows a process's gauges, in words of 4 bytes: the generation of its keys (high half, low half), their chain.
+pub(super) const KEY_PLACES: usize = 6;
 
 /// Epochs that a row remembers.
 pub const HISTORY: usize = 16;
@@ -85,7 +88,7 @@ const _: () = assert!(
     COUNT <= COUNTER_PLACES
         && GAUGES.len() <= GAUGE_PLACES
         && at::COUNTERS + COUNTER_PLACES * 8 == at::PROCESSES
-        && PROCESS_HEAD + GAUGE_PLACES * 4 == PROCESS_LEN
+        && PROCESS_HEAD + (GAUGE_PLACES + KEY_PLACES) * 4 == PROCESS_LEN
         && at::PROCESSES + PROCESSES * PROCESS_LEN == at::HISTORY
         && at::HISTORY + HISTORY * HISTORY_LEN == at::RESERVED
         && at::RESERVED < ROW_LEN
@@ -107,6 +110,8 @@ pub struct Published {
 pub struct ForkGroup {
     /// Its processes that are there, as this process sees process ids; at most [`PROCESSES`].
     pub processes: Vec<u32>,
+    /// The keys that these have, as far as they have any.
+    pub keys: Vec<ProcessKeys>,
     /// When it counted first, in Unix seconds.
     pub began: u64,
     /// When it counted last, in Unix seconds.
@@ -119,6 +124,17 @@ pub struct ForkGroup {
     pub refusal: Option<Refusal>,
     /// Its counters, in the order of [`Counter`](super::Counter). Of a gauge, the most that one of `processes` has.
     pub counters: [u64; COUNT],
+}
+
+/// The keys that a process has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProcessKeys {
+    /// The process.
+    pub process: u32,
+    /// The chain that it seals under.
+    pub chain: ChainId,
+    /// Of its state file as it last saw it; 0 if its keys are its own.
+    pub generation: u64,
 }
 
 impl ForkGroup {
@@ -407,6 +423,7 @@ fn group(row: &[u8; ROW_LEN], boot: u64) -> ForkGroup {
     let chain = ChainId(row[at::CHAIN..].first_chunk().copied().unwrap_or_default());
     let mut group = ForkGroup {
         processes: Vec::new(),
+        keys: Vec::new(),
         began: number(row, at::BEGAN),
         written: number(row, at::WRITTEN),
         epoch: number(row, at::EPOCH),
@@ -431,8 +448,17 @@ fn group(row: &[u8; ROW_LEN], boot: u64) -> ForkGroup {
             let most = &mut group.counters[gauge as usize];
             *most = u64::from(value).max(*most);
         }
+        group.keys.extend(keys_of(pid, process));
     }
     group
+}
+
+fn keys_of(pid: u32, process: &[u8; PROCESS_LEN]) -> Option<ProcessKeys> {
+    let (generation, chain) = process[PROCESS_HEAD + GAUGE_PLACES * 4..].split_first_chunk::<8>()?;
+    let [high, low] = [0, 4].map(|at| generation[at..].first_chunk().copied().map_or(0, u32::from_ne_bytes));
+    let chain = ChainId(*chain.first_chunk()?);
+    let generation = u64::from(high) << 32 | u64::from(low);
+    (chain.0 != [0; 16]).then_some(ProcessKeys { process: pid, chain, generation })
 }
 
 /// Whether the process is there that came at that time, and no later one of its number.

@@ -20,8 +20,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use super::file::{
-    self, COUNTER_PLACES, GAUGE_PLACES, GIVEN_UP, HEADER_LEN, HISTORY, MAGIC, PROCESS_HEAD, PROCESS_LEN, PROCESSES,
-    ROW_LEN, ROWS, at,
+    self, COUNTER_PLACES, GAUGE_PLACES, GIVEN_UP, HEADER_LEN, HISTORY, KEY_PLACES, MAGIC, PROCESS_HEAD, PROCESS_LEN,
+    PROCESSES, ROW_LEN, ROWS, at,
 };
 use super::newest::write_newest;
 use super::tagged::add_one;
@@ -35,6 +35,9 @@ use crate::{clock, log, random};
 static MEMBER: AtomicPtr<Member> = AtomicPtr::new(ptr::null_mut());
 /// This process's place in its fork group (low half), and the generation of the process that it is the place of.
 static PLACE: AtomicU64 = AtomicU64::new(0);
+
+/// The keys that this process has, as they are in its place: generation, then chain. Zeros for none.
+static KEYS: [AtomicU32; KEY_PLACES] = [const { AtomicU32::new(0) }; KEY_PLACES];
 
 /// This process, or one before it, has shown that it serves.
 static SERVES: AtomicBool = AtomicBool::new(false);
@@ -87,6 +90,7 @@ struct Process {
     /// Its process id (low half), and when it took this place, in seconds since the system was started; 0 for nobody.
     who: AtomicU64,
     gauges: [AtomicU32; GAUGE_PLACES],
+    keys: [AtomicU32; KEY_PLACES],
 }
 
 const _: () = assert!(
@@ -104,6 +108,7 @@ const _: () = assert!(
         && offset_of!(Row, reserved) == at::RESERVED
         && size_of::<Process>() == PROCESS_LEN
         && offset_of!(Process, gauges) == PROCESS_HEAD
+        && offset_of!(Process, keys) == PROCESS_HEAD + GAUGE_PLACES * 4
 );
 
 /// What is published beside the counters.
@@ -146,6 +151,15 @@ pub(super) fn join() {
             let _ = mapping.write_from(at, &group.row.processes[place]);
         }
     });
+}
+
+/// Which keys this process has: for its place, when something is published next.
+pub(crate) fn note_keys(id: ChainId, generation: u64) {
+    let halves = [(generation >> 32) as u32, generation as u32];
+    let words = id.0.as_chunks().0.iter().copied().map(u32::from_ne_bytes);
+    for (place, word) in KEYS.iter().zip(halves.into_iter().chain(words)) {
+        place.store(word, Relaxed);
+    }
 }
 
 /// Publishes what is new beside the counters.
@@ -371,12 +385,12 @@ impl Row {
 }
 
 impl Process {
-    /// Gauges as they are in this process, whose place this is. Whether one of them was another before.
+    /// Gauges and keys as they are in this process, whose place this is. Whether one of them was another before.
     fn set_gauges(&self) -> bool {
-        self.gauges.iter().zip(GAUGES).fold(false, |changed, (place, gauge)| {
-            let now = u32::try_from(value(gauge)).unwrap_or(u32::MAX);
-            (place.swap(now, Relaxed) != now) | changed
-        })
+        let gauges = GAUGES.map(|gauge| u32::try_from(value(gauge)).unwrap_or(u32::MAX));
+        let gauges = self.gauges.iter().zip(gauges);
+        let keys = self.keys.iter().zip(KEYS.each_ref().map(|word| word.load(Relaxed)));
+        gauges.chain(keys).fold(false, |changed, (place, now)| (place.swap(now, Relaxed) != now) | changed)
     }
 }
 

@@ -10,7 +10,7 @@ mod tagged;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-pub(crate) use fork_group::{Report, report};
+pub(crate) use fork_group::{Report, note_keys, report};
 pub use table::{ALL, COUNT, Counter, GAUGES, INFO, Info, Kind, REFUSALS};
 
 use crate::thread::share;

@@ -1,12 +1,14 @@
 //! The state file: how hosts, restarts and workers come by the same keys.
 //!
-//! This module is what `ticketshim state` is made of; [`crate::store`] uses the parts below it. A state file holds the
-//! chain at the oldest epoch that still opens, so whoever reads it (or steals it) opens the tickets of the accept
-//! window and nothing older. `docs/state-file.md` describes it.
+//! This module is what `ticketshim state` is made of; [`crate::store`] uses the parts below it. A state file holds a
+//! [`Keyring`] whose chains stand at the oldest epoch that still opens, so whoever reads it (or steals it) opens the tickets
+//! of the accept window and nothing older. `docs/state-file.md` describes it.
 
+mod change;
 mod format;
 mod read;
 mod refusal;
+mod way;
 mod write;
 
 use std::ops::Deref;
@@ -16,14 +18,16 @@ use sha2::{Digest, Sha256};
 use ticketshim_core::derive::Secret;
 use ticketshim_core::erase::erasing;
 use ticketshim_core::format::KeyName;
-use ticketshim_core::ratchet::Chain;
+use ticketshim_core::keyring::{Member, NO_END};
 use ticketshim_core::ring::{Ring, Schedule};
 
-pub use format::{ChainId, LEN, MAGIC, VERSION};
+pub use change::{Access, Put, advance, announce, create, put, reseed_now};
+pub use format::{LEN, MAGIC, VERSION};
 pub use refusal::Refusal;
+pub use ticketshim_core::keyring::{Announced, ChainId, Keyring, Relation};
 
-pub(crate) use format::Contents;
-pub(crate) use read::{Identity, look, read as read_contents};
+pub(crate) use change::advance_with;
+pub(crate) use read::{Identity, Reader, look, read as read_contents};
 pub(crate) use write::{Writer, create_now};
 
 use crate::memory::Locked;
@@ -41,7 +45,7 @@ pub(crate) fn is_plausible(time: u64) -> bool {
 }
 
 /// What a state file holds. Its secrets never leave it but to a file.
-pub struct State(pub(crate) Locked<Contents>);
+pub struct State(pub(crate) Locked<Keyring>);
 
 /// A ring outside of a server: for looking at tickets.
 pub struct LockedRing(Locked<Ring>);
@@ -57,14 +61,37 @@ impl Deref for LockedRing {
 /// One epoch's key, without the key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeyTimes {
+    /// Its chain.
+    pub chain: ChainId,
     /// Its public name, which begins its tickets.
     pub name: KeyName,
     /// The epoch.
     pub epoch: u64,
-    /// When tickets are first sealed under it, in Unix seconds.
+    /// When tickets are first sealed under it, in Unix seconds, if its chain is in use then.
     pub begins: u64,
     /// When it opens nothing any more, in Unix seconds.
     pub ends: u64,
+    /// Whether tickets are sealed under it now.
+    pub seals: bool,
+}
+
+/// One chain of a state file, without its secrets. Times are Unix seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChainTimes {
+    /// Which chain it is.
+    pub id: ChainId,
+    /// When its keys change and how long they open.
+    pub schedule: Schedule,
+    /// The epoch it stands at: nothing before it can be derived.
+    pub epoch: u64,
+    /// When tickets are first sealed under it.
+    pub sealing_from: u64,
+    /// When it opens nothing any more; `None` while no other chain has been announced.
+    pub opening_until: Option<u64>,
+    /// Whether tickets are sealed under it now.
+    pub in_use: bool,
+    /// By how many seconds it is ahead of all that this clock can explain, 0 if it is not.
+    pub ahead: u64,
 }
 
 /// Who can read a state file by its owner and mode.
@@ -83,7 +110,7 @@ pub struct Readers {
 pub enum Advanced {
     /// The file stood at the oldest epoch that still opens, or beyond.
     Current,
-    /// The file was advanced; from which epoch to which.
+    /// The file was advanced; from which epoch to which (of the chain in use).
     From(u64, u64),
 }
 
@@ -93,8 +120,8 @@ impl State {
     /// # Errors
     /// [`Refusal::NoRandomness`], [`Refusal::NoMemory`].
     pub fn random(schedule: Schedule, now: u64) -> Result<Self, Refusal> {
-        let mut state = Self::blank(schedule)?;
-        if state.0.draw(now) { Ok(state) } else { Err(Refusal::NoRandomness) }
+        let mut keyring = Locked::new(Keyring::empty()).ok_or(Refusal::NoMemory)?;
+        if draw(&mut keyring, schedule, now) { Ok(Self(keyring)) } else { Err(Refusal::NoRandomness) }
     }
 
     /// The chain that a seed stands for, at `now` (Unix seconds). Whoever is given the same seed and schedule has the
@@ -106,17 +133,18 @@ impl State {
         if seed.is_weak() {
             return Err(Refusal::Weak);
         }
-        let mut state = Self::blank(schedule)?;
-        let contents = &mut *state.0;
-        erasing(|| contents.chain.clone_from(&Chain::from_seed(seed, schedule.oldest(schedule.epoch.epoch_at(now)))));
+        let mut keyring = Locked::new(Keyring::empty()).ok_or(Refusal::NoMemory)?;
+        let mut id = ChainId([0; 16]);
         erasing(|| {
             let mut hash = Sha256::new_with_prefix(b"ticketshim v1 chain id");
             hash.update(seed.expose());
             hash.update(schedule.epoch.seconds().to_be_bytes());
             hash.update(schedule.accept().to_be_bytes());
-            contents.id.0.copy_from_slice(&hash.finalize()[..16]);
+            id.0.copy_from_slice(&hash.finalize()[..16]);
         });
-        Ok(state)
+        let epoch = schedule.oldest(schedule.epoch.epoch_at(now));
+        erasing(|| keyring.copy_from(&Keyring::from_seed(seed, id, schedule, epoch)));
+        Ok(Self(keyring))
     }
 
     /// The state that the bytes of a state file hold, as a secret manager hands them over.
@@ -127,19 +155,42 @@ impl State {
         format::decode(bytes).map(Self)
     }
 
-    /// Which chain it is.
-    pub fn id(&self) -> ChainId {
-        self.0.id
+    /// How many chains have been announced or replaced on the way here; 1 for the first.
+    pub fn generation(&self) -> u64 {
+        self.0.generation()
     }
 
-    /// When keys change and how long they open.
-    pub fn schedule(&self) -> Schedule {
-        self.0.schedule
+    /// The chain that tickets are sealed under at `now` (Unix seconds).
+    pub fn in_use(&self, now: u64) -> ChainTimes {
+        let all = self.chains(now);
+        // A state file has a chain (`format`).
+        all[all.iter().position(|chain| chain.in_use).unwrap_or_default()]
     }
 
-    /// The epoch it stands at: nothing before it can be derived from it.
-    pub fn epoch(&self) -> u64 {
-        self.0.chain.epoch()
+    /// All its chains at `now` (Unix seconds), the oldest first.
+    pub fn chains(&self, now: u64) -> Vec<ChainTimes> {
+        let in_use = self.0.sealing_at(now);
+        let times = |(at, member): (usize, &Member)| ChainTimes {
+            id: member.id,
+            schedule: member.schedule,
+            epoch: member.chain.epoch(),
+            sealing_from: member.sealing_from,
+            opening_until: (member.opening_until != NO_END).then_some(member.opening_until),
+            in_use: at == in_use,
+            ahead: member.ahead_of(now),
+        };
+        self.0.members().iter().enumerate().map(times).collect()
+    }
+
+    /// By how many seconds it is ahead of all that a clock at `now` (Unix seconds) can explain; 0 if it is not. Whoever
+    /// uses it seals under one key until the clock gets there.
+    pub fn ahead(&self, now: u64) -> u64 {
+        ahead(&self.0, now)
+    }
+
+    /// How another one stands to this one.
+    pub fn relation(&self, other: &Self) -> Relation {
+        self.0.relation(&other.0)
     }
 
     /// The keys at `now` (Unix seconds).
@@ -147,114 +198,76 @@ impl State {
     /// # Errors
     /// [`Refusal::NoMemory`].
     pub fn ring(&self, now: u64) -> Result<LockedRing, Refusal> {
-        let mut ring = Locked::new(Ring::empty(self.0.schedule)).ok_or(Refusal::NoMemory)?;
-        ring.start(&self.0.chain, now);
+        let mut ring = Locked::new(Ring::empty()).ok_or(Refusal::NoMemory)?;
+        ring.start(&self.0, now);
         Ok(LockedRing(ring))
     }
 
-    /// The names and times of the keys at `now` (Unix seconds), oldest first.
+    /// The names and times of the keys at `now` (Unix seconds): of each chain the oldest first, the chain in use last.
     ///
     /// # Errors
     /// [`Refusal::NoMemory`].
     pub fn keys(&self, now: u64) -> Result<Vec<KeyTimes>, Refusal> {
-        let starts = |epoch| self.0.schedule.epoch.start_of(epoch);
-        let times = |(epoch, name, ends, _)| KeyTimes { name, epoch, begins: starts(epoch), ends };
-        Ok(self.ring(now)?.epochs().map(times).collect())
-    }
-
-    fn blank(schedule: Schedule) -> Result<Self, Refusal> {
-        Locked::new(Contents::blank(schedule)).map(Self).ok_or(Refusal::NoMemory)
+        let ring = self.ring(now)?;
+        let sealing = ring.sealing(now).map(|keys| keys.name);
+        let times = |key: ticketshim_core::ring::EpochTimes| {
+            let member = &self.0.members()[self.0.position(key.chain?)?];
+            let begins = member.schedule.epoch.start_of(key.epoch);
+            let (name, seals) = (key.name, sealing == Some(key.name));
+            Some(KeyTimes { chain: member.id, name, epoch: key.epoch, begins, ends: key.end, seals })
+        };
+        Ok(ring.epochs().filter_map(times).collect())
     }
 }
 
-impl Contents {
-    /// Makes it a new chain that begins at `now`; false if the system has no randomness for us.
-    pub(crate) fn draw(&mut self, now: u64) -> bool {
-        let epoch = self.schedule.epoch.epoch_at(now);
-        let drawn = self.chain.fill(epoch, |link, next_era| random::fill(link) && random::fill(next_era));
-        drawn && random::fill(&mut self.id.0)
-    }
+/// Makes it a keyring of one new chain that begins at `now`; false if the system has no randomness for us.
+pub(crate) fn draw(keyring: &mut Keyring, schedule: Schedule, now: u64) -> bool {
+    keyring.clear(1);
+    let Some(member) = keyring.add() else { return false };
+    member.schedule = schedule;
+    let epoch = schedule.epoch.epoch_at(now);
+    let drawn = member.chain.fill(epoch, |link, next_era| random::fill(link) && random::fill(next_era));
+    drawn && random::fill(&mut member.id.0)
+}
 
-    /// The epoch that its chain should stand at, if that is further on; or why a file must not be brought there.
-    pub(crate) fn advance_due(&self, now: u64) -> Result<Option<u64>, Refusal> {
-        let target = self.schedule.oldest(self.schedule.epoch.epoch_at(now));
-        if target <= self.chain.epoch() {
-            return Ok(None);
+/// By how many seconds a keyring is ahead of all that a clock at `now` can explain.
+pub(crate) fn ahead(keyring: &Keyring, now: u64) -> u64 {
+    keyring.members().iter().map(|member| member.ahead_of(now)).max().unwrap_or_default()
+}
+
+/// Whether a file should be advanced; or why it must not be brought there.
+pub(crate) fn advance_due(keyring: &Keyring, now: u64) -> Result<bool, Refusal> {
+    let mut due =
+        keyring.members().len() > 1 && keyring.members()[0].opening_until <= now && keyring.sealing_at(now) > 0;
+    for member in keyring.members() {
+        let target = member.oldest_at(now);
+        if target <= member.chain.epoch() {
+            continue;
         }
-        let from = self.schedule.epoch.start_of(self.chain.epoch());
-        let ahead = self.schedule.epoch.start_of(target).saturating_sub(from);
+        due = true;
+        let from = member.schedule.epoch.start_of(member.chain.epoch());
+        let ahead = member.schedule.epoch.start_of(target).saturating_sub(from);
         if ahead > FAR_AHEAD && is_plausible(from) {
             return Err(Refusal::FarAhead(u32::try_from(ahead / 86_400).unwrap_or(u32::MAX)));
         }
-        Ok(Some(target))
     }
+    Ok(due)
 }
 
-/// Makes a state file where there is none, mode 0600.
-///
-/// # Errors
-/// [`Refusal::Exists`], or why it could not be written.
-pub fn create(path: &Path, state: &State) -> Result<(), Refusal> {
-    sys::as_a_guest(|| match write::create(path, &state.0) {
-        Err(Refusal::NotOurs(_)) => Err(Refusal::Exists),
-        done => done,
-    })
-}
-
-/// Reads a state file.
+/// Reads a state file, for somebody who looks at it: root may read any user's.
 ///
 /// # Errors
 /// Why it is refused.
 pub fn read(path: &Path) -> Result<State, Refusal> {
-    sys::as_a_guest(|| read::read(path)).map(|(contents, _)| State(contents))
+    sys::as_a_guest(|| read::read(path, Reader::Tool)).map(|(keyring, _)| State(keyring))
 }
 
-/// Advances a state file to the oldest epoch that still opens at `now` (Unix seconds): what lies before it is erased.
-/// `far` allows any distance.
+/// Reads a state file as a server of this process's user would.
 ///
 /// # Errors
-/// Why it is refused, or not written; [`Refusal::FarAhead`] if the clock looks wrong.
-pub fn advance(path: &Path, now: u64, far: bool) -> Result<Advanced, Refusal> {
-    sys::as_a_guest(|| advance_with(&writer_of(path)?, path, now, far))
-}
-
-/// The right to write a file that is there. What is wrong with the file itself comes first.
-fn writer_of(path: &Path) -> Result<Writer<'_>, Refusal> {
-    Writer::begin(path).map_err(|refusal| match read::read(path) {
-        Err(first) if refusal != Refusal::NoDirectory && !first.is_damage() => first,
-        _ => refusal,
-    })
-}
-
-/// The same, with what `ticketshim state advance` need not have: the lock already.
-pub(crate) fn advance_with(writer: &Writer<'_>, path: &Path, now: u64, far: bool) -> Result<Advanced, Refusal> {
-    let (mut contents, _) = read::read(path)?;
-    let due = match contents.advance_due(now) {
-        Err(Refusal::FarAhead(_)) if far => Some(contents.schedule.oldest(contents.schedule.epoch.epoch_at(now))),
-        other => other?,
-    };
-    let Some(target) = due else { return Ok(Advanced::Current) };
-    let from = contents.chain.epoch();
-    contents.chain.advance_to(target);
-    writer.replace(&contents)?;
-    Ok(Advanced::From(from, target))
-}
-
-/// Puts another chain in the place of a state file's. Running processes take it up, and open old tickets until their
-/// window ends. A damaged state file can be replaced; a file of anything else, or one that others can reach, cannot.
-///
-/// # Errors
-/// Why it is refused, or not written.
-pub fn reseed(path: &Path, state: &State) -> Result<(), Refusal> {
-    sys::as_a_guest(|| {
-        let writer = writer_of(path)?;
-        match read::read(path) {
-            Ok(_) => {}
-            Err(refusal) if refusal.is_damage() => {}
-            Err(refusal) => return Err(refusal),
-        }
-        writer.replace(&state.0)
-    })
+/// Why it is refused.
+pub fn read_as_server(path: &Path) -> Result<State, Refusal> {
+    sys::as_a_guest(|| read::read(path, Reader::Server)).map(|(keyring, _)| State(keyring))
 }
 
 /// Who can read the file at `path`, by its owner and mode.

@@ -3,8 +3,10 @@
 use std::io;
 use std::path::Path;
 
-use super::format::{self, Buffer, Contents, LEN};
-use super::{Refusal, directory};
+use ticketshim_core::keyring::Keyring;
+
+use super::format::{self, Buffer, LEN};
+use super::{Refusal, directory, way};
 use crate::memory::Locked;
 use crate::sys::{self, File};
 
@@ -30,19 +32,32 @@ impl Identity {
     }
 }
 
-/// The file now, without opening it.
+/// On whose behalf a file is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reader {
+    /// Of a server, whose tickets it decides about.
+    Server,
+    /// Of somebody who looks at it or keeps it up. Root does so for everybody.
+    Tool,
+}
+
+/// The file now, without opening it. A link is followed: where it may lead is looked at when the file is read.
 pub(crate) fn look(path: &Path) -> Result<libc::stat, Refusal> {
-    sys::lstat(path).map_err(|error| Refusal::of(&error))
+    let stat = sys::lstat(path).map_err(|error| Refusal::of(&error))?;
+    if stat.st_mode & libc::S_IFMT == libc::S_IFLNK {
+        return sys::stat(path).map_err(|error| Refusal::of(&error));
+    }
+    Ok(stat)
 }
 
 /// Reads a state file.
 ///
 /// A writer that replaces the file erases the old one afterwards: who opened that one before may find zeros, and looks
 /// again.
-pub(crate) fn read(path: &Path) -> Result<(Locked<Contents>, Identity), Refusal> {
+pub(crate) fn read(path: &Path, reader: Reader) -> Result<(Locked<Keyring>, Identity), Refusal> {
     let mut attempts = 3;
     loop {
-        let (found, identity) = read_once(path)?;
+        let (found, identity) = read_once(path, reader)?;
         attempts -= 1;
         match found {
             Ok(contents) => return Ok((contents, identity)),
@@ -52,18 +67,30 @@ pub(crate) fn read(path: &Path) -> Result<(Locked<Contents>, Identity), Refusal>
     }
 }
 
-type Found = (Result<Locked<Contents>, Refusal>, Identity);
+type Found = (Result<Locked<Keyring>, Refusal>, Identity);
 
-fn read_once(path: &Path) -> Result<Found, Refusal> {
+fn read_once(path: &Path, reader: Reader) -> Result<Found, Refusal> {
+    let of = |error: io::Error| Refusal::of(&error);
     // Looked at before it is opened: opening can be an act in itself where it is a device.
-    regular(&look(path)?)?;
-    let file = File::open_with(path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOFOLLOW, 0)
-        .map_err(|error| Refusal::of(&error))?;
+    let mut flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let named = sys::lstat(path).map_err(of)?;
+    let is_link = named.st_mode & libc::S_IFMT == libc::S_IFLNK;
+    if is_link {
+        regular(&sys::stat(path).map_err(of)?)?;
+        // Only root can change what is root's all the way, so it is still that when it is opened.
+        if !way::is_safe(path, 0)? {
+            return Err(Refusal::Symlink);
+        }
+        flags &= !libc::O_NOFOLLOW;
+    } else {
+        regular(&named)?;
+    }
+    let file = File::open_with(path, flags, 0).map_err(of)?;
     let stat = file.stat().ok_or(Refusal::System(0))?;
     regular(&stat)?;
-    trusted(&stat, path)?;
+    trusted(&stat, path, reader, is_link)?;
     let mut buffer = Locked::<Buffer>::new([0; LEN + 1]).ok_or(Refusal::NoMemory)?;
-    let len = file.read(&mut *buffer).map_err(|error: io::Error| Refusal::of(&error))?;
+    let len = file.read(&mut *buffer).map_err(of)?;
     Ok((format::decode(&buffer[..len]), Identity::of(&stat)))
 }
 
@@ -80,18 +107,15 @@ fn regular(stat: &libc::stat) -> Result<(), Refusal> {
 ///
 /// The rule is PostgreSQL's for private keys: mode 0600 or less, or, if the file is root's, 0640 or less, so that
 /// servers that start without root can share a group.
-fn trusted(stat: &libc::stat, path: &Path) -> Result<(), Refusal> {
+fn trusted(stat: &libc::stat, path: &Path, reader: Reader, way_is_roots: bool) -> Result<(), Refusal> {
     let us = sys::effective_user();
-    if stat.st_uid != 0 && stat.st_uid != us {
+    if stat.st_uid != 0 && stat.st_uid != us && !(reader == Reader::Tool && us == 0 && way::is_safe(path, stat.st_uid)?)
+    {
         return Err(Refusal::Owner(stat.st_uid));
     }
-    let mode = stat.st_mode & 0o7777;
-    if mode & 0o007 != 0 {
-        return Err(Refusal::Mode(mode));
-    }
-    let group = if stat.st_uid == 0 { 0o030 } else { 0o070 };
-    if mode & group != 0 {
-        return Err(Refusal::GroupMode(mode));
+    acceptable(stat.st_uid, stat.st_mode)?;
+    if way_is_roots {
+        return Ok(());
     }
     // Replacing the file takes no right to the file, only to its directory. In a sticky one (/tmp) it takes both.
     let dir = sys::stat(directory(path)).map_err(|error| Refusal::of(&error))?;
@@ -99,4 +123,14 @@ fn trusted(stat: &libc::stat, path: &Path) -> Result<(), Refusal> {
         return Err(Refusal::Directory(dir.st_mode & 0o7777));
     }
     Ok(())
+}
+
+/// Whether a file of that owner may have that mode.
+pub(super) fn acceptable(owner: u32, mode: libc::mode_t) -> Result<(), Refusal> {
+    let mode = mode & 0o7777;
+    if mode & 0o007 != 0 {
+        return Err(Refusal::Mode(mode));
+    }
+    let group = if owner == 0 { 0o030 } else { 0o070 };
+    if mode & group != 0 { Err(Refusal::GroupMode(mode)) } else { Ok(()) }
 }

@@ -5,6 +5,9 @@ use std::io;
 use std::mem::discriminant;
 use std::path::Path;
 
+use crate::clock::Utc;
+use crate::settings::Duration;
+
 /// Why a state file is not used or not written. [`Refusal::text`] says what to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
@@ -74,6 +77,16 @@ pub enum Refusal {
     InTheWay(u32),
     /// The system forbids a system call that it takes: which (`Call`) in the high half, the error number in the low.
     Forbidden(u32),
+    /// What was given has that generation, which is lower than that of what is there.
+    Older(u32),
+    /// It has that generation, and so has what is there, with other chains.
+    Conflict(u32),
+    /// It is that many seconds ahead of all that our clock can explain.
+    AheadOfClock(u32),
+    /// It can be done from that moment on, in Unix seconds.
+    NotYet(u32),
+    /// The chain is in the file already.
+    Known,
 }
 
 /// A system call that a state file takes, as its refusal names it. New ones come last.
@@ -140,6 +153,7 @@ impl Refusal {
         match self {
             R::Owner(n) | R::Mode(n) | R::GroupMode(n) | R::Directory(n) | R::Truncated(n) | R::ForeignKeys(n) => n,
             R::Version(n) | R::FarAhead(n) | R::NotOurs(n) | R::System(n) | R::InTheWay(n) | R::Forbidden(n) => n,
+            R::Older(n) | R::Conflict(n) | R::AheadOfClock(n) | R::NotYet(n) => n,
             _ => 0,
         }
     }
@@ -157,7 +171,7 @@ impl Refusal {
 }
 
 /// New ones come last.
-const NUMBERED: [fn(u32) -> Refusal; 33] = [
+const NUMBERED: [fn(u32) -> Refusal; 38] = [
     |_| Refusal::Missing,
     |_| Refusal::Exists,
     |_| Refusal::Denied,
@@ -191,6 +205,11 @@ const NUMBERED: [fn(u32) -> Refusal; 33] = [
     |_| Refusal::NoDirectory,
     Refusal::InTheWay,
     Refusal::Forbidden,
+    Refusal::Older,
+    Refusal::Conflict,
+    Refusal::AheadOfClock,
+    Refusal::NotYet,
+    |_| Refusal::Known,
 ];
 
 struct Text<'a> {
@@ -207,18 +226,30 @@ impl fmt::Display for Text<'_> {
             R::Missing => write!(f, "{name} does not exist: make it with `ticketshim state init {name}`"),
             R::Exists => write!(f, "{name} exists already: `ticketshim state reseed {name}` replaces its keys"),
             R::Denied => write!(f, "{name}: this process (uid {}) may not: let root or the file's owner do it", euid()),
-            R::Symlink => write!(f, "{name} is a symbolic link: name the file itself"),
+            R::Symlink => write!(
+                f,
+                "{name} is a symbolic link, which is followed to read a file if it and each directory on the way are root's \
+                 and closed to others, and never to write one: name the file itself"
+            ),
             R::IsDirectory => write!(f, "{name} is a directory: name a file in it"),
             R::NotAFile => write!(f, "{name} is not a regular file: name one"),
-            R::Owner(uid) => {
-                write!(f, "{name} belongs to uid {uid}, who could change the keys: chown {} {name}", euid())
-            }
+            R::Owner(uid) if euid() == 0 => write!(
+                f,
+                "{name} belongs to uid {uid}. A server that runs as root uses root's files only; `ticketshim state` takes \
+                 another user's if that user or root has each directory on the way, and nobody else may write there"
+            ),
+            R::Owner(uid) => write!(
+                f,
+                "{name} belongs to uid {uid}, and this process (uid {}) uses root's files and its own: let uid {uid} or root \
+                 do it, or name another file",
+                euid()
+            ),
             R::Mode(mode) => {
                 write!(
                     f,
                     "{name} is open to others (mode {mode:04o}): chmod 600 {name}, and if anybody may have read "
                 )?;
-                write!(f, "it, `ticketshim state reseed {name}`")
+                write!(f, "it, `ticketshim state reseed --now {name}`")
             }
             R::GroupMode(mode) => write!(
                 f,
@@ -232,7 +263,7 @@ impl fmt::Display for Text<'_> {
             ),
             R::Empty => write!(f, "{name} is empty: remove it, and run `ticketshim state init {name}`"),
             R::Truncated(len) => {
-                write!(f, "{name} is cut off ({len} bytes): copy it again, or `ticketshim state reseed {name}`")
+                write!(f, "{name} is cut off ({len} bytes): copy it again, or `ticketshim state reseed --now {name}`")
             }
             R::TooLong => {
                 write!(f, "{name} has something appended (an editor's newline?): copy it again, byte for byte")
@@ -245,18 +276,21 @@ impl fmt::Display for Text<'_> {
             ),
             R::Pem => write!(f, "{name} is a PEM file (a certificate or private key?): name another path"),
             R::Base64 => write!(f, "{name} is a state file in base64: decode it (base64 -d)"),
-            R::Version(version) => {
-                write!(f, "{name} has version {version}, which this ticketshim does not know: update it, or reseed")
-            }
+            R::Version(version) => write!(
+                f,
+                "{name} has version {version}, and this ticketshim knows version {}: install the release that it was made \
+                 with, or `ticketshim state reseed --now {name}`, which costs everyone one full handshake",
+                super::VERSION
+            ),
             R::Checksum => write!(
                 f,
-                "{name} is damaged (its checksum does not fit): copy it again, or `ticketshim state reseed {name}`"
+                "{name} is damaged (its checksum does not fit): copy it again, or `ticketshim state reseed --now {name}`"
             ),
-            R::Schedule => write!(f, "{name} has times that make no sense: `ticketshim state reseed {name}`"),
+            R::Schedule => write!(f, "{name} has times that make no sense: `ticketshim state reseed --now {name}`"),
             R::Weak => {
                 write!(
                     f,
-                    "{name} holds a constant or a pattern where random keys belong: `ticketshim state reseed {name}`"
+                    "{name} holds a constant or a pattern where random keys belong: `ticketshim state reseed --now {name}`"
                 )
             }
             R::FarAhead(days) => write!(
@@ -272,7 +306,11 @@ impl fmt::Display for Text<'_> {
             ),
             R::NoSpace => write!(f, "{name}: no space (disk, quota or file size limit) to write it in {dir}"),
             R::ReadOnly => write!(f, "{name}: {dir} is read-only, so it cannot be written from here"),
-            R::NoDirectory => write!(f, "{name}: there is no directory {dir}: mkdir -m 700 {dir}"),
+            R::NoDirectory => write!(
+                f,
+                "{name}: there is no directory {dir} for this process: if there is one outside of it, it is in a chroot, and \
+                 the file has to be there before it starts (`ticketshim state init {name}`); else mkdir -m 700 {dir}"
+            ),
             R::InTheWay(uid) => write!(
                 f,
                 "{name}: uid {uid} has put something under the name of its lock or its draft (.….lock, .….new) into {dir}, \
@@ -288,6 +326,29 @@ impl fmt::Display for Text<'_> {
                      security module), or let `ticketshim state` write the file"
                 )
             }
+            R::Older(generation) => write!(
+                f,
+                "{name}: what was given is of generation {generation}, and newer keys are there: nothing goes back. A copy of \
+                 the newest file is on the hosts that have it (`ticketshim state show`)"
+            ),
+            R::Conflict(generation) => write!(
+                f,
+                "{name}: two keyrings of generation {generation} have different chains, because two were announced without \
+                 each other: choose one, and `ticketshim state announce` once more on that, which makes it the newest"
+            ),
+            R::AheadOfClock(seconds) => write!(
+                f,
+                "{name} is {} ahead of this clock, so no key changes until then, and tickets open for longer than they \
+                 should. If the clock is right, a wrong one made the file: `ticketshim state reseed {name}`. If not, set it",
+                Duration(u64::from(seconds))
+            ),
+            R::NotYet(time) => write!(
+                f,
+                "{name}: a chain that was announced before is about to be used, or three chains still open: it will do \
+                 from {} on, or at once with `ticketshim state reseed --now {name}`",
+                Utc(u64::from(time))
+            ),
+            R::Known => write!(f, "{name} holds that chain already: give another seed"),
             R::NoMemory => write!(f, "{name}: the system has no memory for it"),
             R::NoRandomness => write!(f, "{name}: the system has no randomness to make it of yet"),
             R::System(errno) => {

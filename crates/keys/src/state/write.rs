@@ -9,7 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::format::{self, Buffer, Contents, LEN};
+use ticketshim_core::keyring::Keyring;
+
+use super::change::Access;
+use super::format::{self, Buffer, LEN};
+use super::read::acceptable;
 use super::refusal::Call;
 use super::{Refusal, directory};
 use crate::memory::Locked;
@@ -22,18 +26,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// Where the file system can, it is written without a name and then given one, which at most one process can do. So
 /// nothing is left behind, and no lock is needed.
-pub(crate) fn create_now(path: &Path, contents: &Contents) -> Result<(), Refusal> {
+pub(crate) fn create_now(path: &Path, contents: &Keyring) -> Result<(), Refusal> {
     create_nameless(path, contents).unwrap_or_else(|| Writer::try_begin(path)?.create(contents))
 }
 
 /// The same; waits for other writers where it cannot do without the lock.
-pub(crate) fn create(path: &Path, contents: &Contents) -> Result<(), Refusal> {
+pub(crate) fn create(path: &Path, contents: &Keyring) -> Result<(), Refusal> {
     create_nameless(path, contents).unwrap_or_else(|| Writer::begin(path)?.create(contents))
 }
 
 /// `None` if it cannot be done in this way: the other one finds out why.
 #[inline(never)]
-fn create_nameless(path: &Path, contents: &Contents) -> Option<Result<(), Refusal>> {
+fn create_nameless(path: &Path, contents: &Keyring) -> Option<Result<(), Refusal>> {
     if !may_be_nameless() {
         return None;
     }
@@ -92,6 +96,38 @@ impl Names<'_> {
 /// A name in a directory (255 bytes at most), with what a draft's name has more.
 type Name = CName<272>;
 
+/// Owner, group and mode of a new file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Like {
+    owner: u32,
+    /// `None`: the one that new files get there.
+    group: Option<u32>,
+    mode: libc::mode_t,
+    /// The group was asked for: without it the file is not written.
+    insists: bool,
+}
+
+impl Like {
+    /// Of a file that is ours, as it was asked for.
+    pub(super) fn new(access: Access) -> Result<Self, Refusal> {
+        Self { owner: sys::effective_user(), group: None, mode: 0o600, insists: false }.with(access)
+    }
+
+    /// As that file.
+    pub(super) fn of(stat: &libc::stat) -> Self {
+        Self { owner: stat.st_uid, group: Some(stat.st_gid), mode: stat.st_mode & 0o7777, insists: false }
+    }
+
+    /// With what was asked for, if such a file would be used.
+    pub(super) fn with(self, access: Access) -> Result<Self, Refusal> {
+        let mode = access.mode.unwrap_or(self.mode);
+        acceptable(self.owner, mode)?;
+        // The mark is for the write, and no difference to what is there.
+        let insists = access.group.is_some_and(|group| self.group != Some(group));
+        Ok(Self { group: access.group.or(self.group), mode, insists, ..self })
+    }
+}
+
 /// How a new file comes to its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target {
@@ -128,21 +164,35 @@ impl<'a> Writer<'a> {
     }
 
     /// Makes a file where there is none.
-    pub(crate) fn create(&self, contents: &Contents) -> Result<(), Refusal> {
+    pub(crate) fn create(&self, contents: &Keyring) -> Result<(), Refusal> {
+        self.create_like(contents, Like::new(Access::default())?)
+    }
+
+    /// The same, with that group and mode.
+    pub(super) fn create_like(&self, contents: &Keyring, like: Like) -> Result<(), Refusal> {
         // Saves whoever comes second the trouble; that nobody else comes first from here on is seen to below.
         if self.look().is_ok() {
             return Err(Refusal::Exists);
         }
-        self.write(contents, None, Target::New)
+        self.write(contents, like, Target::New)
     }
 
-    /// Puts `contents` in the place of the file, which keeps its group and mode. It must be ours.
-    pub(crate) fn replace(&self, contents: &Contents) -> Result<(), Refusal> {
+    /// Puts `contents` in the place of the file, which keeps its owner, group and mode. It must be ours, or we root.
+    pub(crate) fn replace(&self, contents: &Keyring) -> Result<(), Refusal> {
         let old = self.look().map_err(|error| Refusal::of(&error))?;
-        if old.st_uid != sys::effective_user() {
-            return Err(Refusal::NotOurs(old.st_uid));
+        self.replace_like(contents, Like::of(&old))
+    }
+
+    /// The same, with that group and mode.
+    pub(super) fn replace_like(&self, contents: &Keyring, like: Like) -> Result<(), Refusal> {
+        let old = self.look().map_err(|error| Refusal::of(&error))?;
+        let us = sys::effective_user();
+        match old.st_mode & libc::S_IFMT {
+            libc::S_IFREG if old.st_uid == us || us == 0 => self.write(contents, like, Target::Existing),
+            libc::S_IFREG => Err(Refusal::NotOurs(old.st_uid)),
+            // What a link leads to is kept up by whoever made the link.
+            _ => Err(Refusal::Symlink),
         }
-        self.write(contents, Some(&old), Target::Existing)
     }
 
     #[inline(never)]
@@ -151,7 +201,7 @@ impl<'a> Writer<'a> {
     }
 
     #[inline(never)]
-    fn write(&self, contents: &Contents, like: Option<&libc::stat>, target: Target) -> Result<(), Refusal> {
+    fn write(&self, contents: &Keyring, like: Like, target: Target) -> Result<(), Refusal> {
         let mut bytes = Locked::<Buffer>::new([0; LEN + 1]).ok_or(Refusal::NoMemory)?;
         format::encode(contents, &mut bytes);
         // Kept open to be erased: without a name it would not be found again.
@@ -200,15 +250,20 @@ impl<'a> Writer<'a> {
     }
 
     #[inline(never)]
-    fn draft(&self, bytes: &[u8], like: Option<&libc::stat>) -> Result<(), Refusal> {
+    fn draft(&self, bytes: &[u8], like: Like) -> Result<(), Refusal> {
         let file = self.new_draft()?;
         step(Step::Made);
-        let mode = like.map_or(0o600, |old| {
-            let same_group = file.stat().is_some_and(|new| new.st_gid == old.st_gid);
+        if like.owner != sys::effective_user() {
+            file.set_owner(like.owner).map_err(|error| Refusal::of_call(Call::Mode, &error))?;
+        }
+        let has_group = |group| file.stat().is_some_and(|new| new.st_gid == group) || file.set_group(group).is_ok();
+        let mode = match like.group {
+            Some(group) if has_group(group) => like.mode,
+            Some(_) if like.insists => return Err(Refusal::Denied),
             // A group that we may not give it gets no access, which is the safe side.
-            let group = if same_group || file.set_group(old.st_gid).is_ok() { 0o660 } else { 0o600 };
-            old.st_mode & group
-        });
+            Some(_) => like.mode & 0o600,
+            None => like.mode,
+        };
         // Whatever the umask is.
         file.set_mode(mode).map_err(|error| Refusal::of_call(Call::Mode, &error))?;
         write_in_steps(&file, bytes)

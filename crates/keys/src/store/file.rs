@@ -2,14 +2,16 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use ticketshim_core::ring::Ring;
+use ticketshim_core::keyring::{Keyring, Relation};
+use ticketshim_core::ring::{Leaving, Ring};
 
 use super::{Keys, MINUTE, Store, YEAR};
+use crate::clock::{self, Utc};
 use crate::counters::{self, Counter, Report};
 use crate::fork::generation;
 use crate::log;
 use crate::settings::Duration;
-use crate::state::{self, Advanced, Refusal, State, Writer};
+use crate::state::{self, Advanced, Reader, Refusal, State, Writer};
 use crate::watch::{Fresh, Watch};
 
 /// A state file that is behind by more seconds than this has nobody who advances it.
@@ -19,13 +21,15 @@ const STUCK: u64 = 5;
 
 impl Store {
     pub(super) fn set_seed(&self, fresh: &Fresh) {
-        let contents = &*fresh.contents;
         let done = self.seed.replace(generation(), |seed| {
-            seed.copy_from(contents);
+            seed.copy_from(&fresh.keyring);
             true
         });
         if done {
             self.from_file.store(true, Relaxed);
+            if let Some(in_use) = fresh.keyring.sealing(clock::now()) {
+                self.note_keys(in_use.id, &fresh.keyring);
+            }
             if let Some(file) = &self.file {
                 file.settle(fresh);
             }
@@ -103,9 +107,10 @@ impl Store {
     /// Reading the file is enough to serve. But if nobody writes it, what was erased everywhere else stays in there.
     fn report_lag(&self, file: &Watch, refusal: Refusal, now: u64) {
         let Ok(fresh) = file.read() else { return };
-        let schedule = fresh.contents.schedule;
-        let oldest = schedule.epoch.start_of(schedule.oldest(schedule.epoch.epoch_at(now)));
-        let lag = oldest.saturating_sub(schedule.epoch.start_of(fresh.contents.chain.epoch()));
+        let lag = fresh.keyring.sealing(now).map_or(0, |member| {
+            let begins = |epoch| member.schedule.epoch.start_of(epoch);
+            begins(member.oldest_at(now)).saturating_sub(begins(member.chain.epoch()))
+        });
         if lag > LAG && self.said_lag.first() {
             let lag = Duration(lag);
             log::warn(format_args!(
@@ -125,13 +130,17 @@ impl Store {
     /// Looks at the file, and takes up what was not seen before.
     pub(super) fn follow(&self, file: &Watch, now: u64, generation: u32) {
         match file.look(now, generation) {
-            Some(Ok(fresh)) => {
-                let taken = self.take_up(&fresh, now, generation);
-                if taken {
+            Some(Ok(fresh)) => match self.take_up(&fresh, now, generation) {
+                Some(Ok(())) => {
                     file.settle(&fresh);
                     self.no_refusal();
                 }
-            }
+                Some(Err(refusal)) => {
+                    file.settle(&fresh);
+                    self.refuse(file, refusal);
+                }
+                None => {}
+            },
             // That it could not be made was said, and why.
             Some(Err(Refusal::Missing)) if self.to_create.load(Relaxed) => {}
             Some(Err(refusal)) => self.refuse(file, refusal),
@@ -139,38 +148,80 @@ impl Store {
         }
     }
 
-    /// Puts a chain from the file in force, if it is another one. False if it must be tried again.
+    /// Puts the keyring of the file in force, if it is another one. `None` if it must be tried again.
     #[cold]
     #[inline(never)]
-    fn take_up(&self, fresh: &Fresh, now: u64, generation: u32) -> bool {
-        let Some(_making) = self.try_making(generation) else { return false };
-        let contents = &*fresh.contents;
+    fn take_up(&self, fresh: &Fresh, now: u64, generation: u32) -> Option<Result<(), Refusal>> {
+        let _making = self.try_making(generation)?;
+        let keyring = &*fresh.keyring;
+        let was_from_file = self.from_file.load(Relaxed);
         if !self.has_ring(generation) {
-            let known = self.seed.read(generation).is_some_and(|seed| seed.id == contents.id);
-            if known || !self.in_use.load(Relaxed) {
-                // The same chain may have been advanced on disk by a host whose clock is ahead: ours is as good.
-                if !known {
-                    self.set_seed(fresh);
+            let relation = self.seed.read(generation).map(|seed| seed.relation(keyring));
+            match (relation, was_from_file) {
+                // The same chains may have been advanced on disk by a host whose clock is ahead: ours are as good.
+                (Some(Relation::Same), _) => {
+                    self.from_file.store(true, Relaxed);
+                    if let Some(in_use) = keyring.sealing(now) {
+                        self.note_keys(in_use.id, keyring);
+                    }
+                    return Some(Ok(()));
                 }
-                self.from_file.store(true, Relaxed);
-                return true;
+                (Some(relation), true) => {
+                    if let Err(refusal) = may_follow(relation, keyring, now) {
+                        return Some(Err(refusal));
+                    }
+                    // What children have sealed under the one before, and still opens, is in it.
+                    self.set_seed(fresh);
+                    return Some(Ok(()));
+                }
+                (_, false) if !self.in_use.load(Relaxed) => {
+                    self.set_seed(fresh);
+                    return Some(Ok(()));
+                }
+                // Children may have sealed tickets under the process's own chain, which children to come must open.
+                _ => self.start(now, generation),
             }
-            // Children may have sealed tickets under the old chain, which children to come must open.
-            self.start(now, generation);
         }
-        let Some(old) = self.keys.read(generation) else { return false };
-        if old.id != contents.id {
-            let replaced = |ring: &mut Ring| ring.replace(&old.ring, &contents.chain, now);
-            if !self.make(generation, contents.schedule, contents.id, replaced) {
-                return false;
+        let old = self.keys.read(generation)?;
+        let relation = old.ring.keyring().relation(keyring);
+        if !was_from_file {
+            if relation != Relation::Same {
+                let replaced = |ring: &mut Ring| ring.change(&old.ring, keyring, Leaving::Open, now);
+                self.replace_keys(generation, keyring, replaced)?;
             }
-            counters::add(Counter::Reloads);
-            log::info(format_args!("the state file holds another chain, {}: it is in force", contents.id));
+        } else if relation != Relation::Same {
+            if let Err(refusal) = may_follow(relation, keyring, now) {
+                return Some(Err(refusal));
+            }
+            // A chain that is not there any more was announced and taken back, or has ended. If none of ours is, they were
+            // stolen.
+            let stays = keyring.members().iter().any(|member| old.ring.keyring().position(member.id).is_some());
+            let leaving = if stays { Leaving::Open } else { Leaving::Erased };
+            self.replace_keys(generation, keyring, |ring| ring.change(&old.ring, keyring, leaving, now))?;
         }
         drop(old);
         self.keys.sweep(generation);
         self.from_file.store(true, Relaxed);
-        true
+        self.publish_keys(generation);
+        Some(Ok(()))
+    }
+
+    fn replace_keys(&self, generation: u32, keyring: &Keyring, fill: impl FnOnce(&mut Ring)) -> Option<()> {
+        self.make(generation, fill).then_some(())?;
+        counters::add(Counter::Reloads);
+        let number = keyring.generation();
+        match keyring.members().last() {
+            Some(newest) if newest.sealing_from > clock::now() => log::info(format_args!(
+                "the state file is of generation {number}: chain {} opens now, and is sealed under from {} on",
+                newest.id,
+                Utc(newest.sealing_from)
+            )),
+            Some(newest) => {
+                log::info(format_args!("the state file is of generation {number}: chain {} is in use", newest.id))
+            }
+            None => {}
+        }
+        Some(())
     }
 
     fn no_refusal(&self) {
@@ -212,11 +263,11 @@ impl Store {
             return;
         }
         let Some(Ok(fresh)) = self.file.as_ref().map(Watch::read) else { return };
-        let contents = &*fresh.contents;
-        let reaches = contents.chain.epoch() <= contents.schedule.epoch.epoch_at(now);
-        if contents.id == old.id
+        let keyring = &*fresh.keyring;
+        let reaches = keyring.members().iter().all(|member| member.ahead_of(now) == 0);
+        if old.ring.keyring().relation(keyring) == Relation::Same
             && reaches
-            && self.make(generation, contents.schedule, contents.id, |ring| ring.start(&contents.chain, now))
+            && self.make(generation, |ring| ring.start(keyring, now))
         {
             self.said_behind.again();
             log::warn(format_args!("the clock went back by {back}: keys are those of the state file again"));
@@ -224,13 +275,28 @@ impl Store {
     }
 }
 
+/// Whether a keyring that stands so to the one in force may take its place in a process that has keys of its state file.
+fn may_follow(relation: Relation, keyring: &Keyring, now: u64) -> Result<(), Refusal> {
+    let number = u32::try_from(keyring.generation()).unwrap_or(u32::MAX);
+    match (relation, state::ahead(keyring, now)) {
+        (Relation::Older, _) => Err(Refusal::Older(number)),
+        (Relation::Conflict, _) => Err(Refusal::Conflict(number)),
+        // A clock that has not been set has no say.
+        (_, ahead) if ahead > 0 && state::is_plausible(now) => {
+            Err(Refusal::AheadOfClock(u32::try_from(ahead).unwrap_or(u32::MAX)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// In a frame of its own, which has gone when a line is written about it.
 #[inline(never)]
 fn write_advanced(file: &Watch, now: u64) -> Result<Advanced, Refusal> {
     // Looked at before anything is made in its directory: mostly there is nothing to do.
-    if file.read()?.contents.advance_due(now)?.is_none() {
+    if !state::advance_due(&file.read()?.keyring, now)? {
         return Ok(Advanced::Current);
     }
     // Who starts later, or `ticketshim state advance`, does it if somebody else is writing now.
-    Writer::try_begin(file.path()).and_then(|writer| state::advance_with(&writer, file.path(), now, false))
+    Writer::try_begin(file.path())
+        .and_then(|writer| state::advance_with(&writer, file.path(), Reader::Server, now, false))
 }

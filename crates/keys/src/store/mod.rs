@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use ticketshim_core::format::Salt;
-use ticketshim_core::ratchet::EpochLength;
 use ticketshim_core::ring::{Ring, Schedule};
 
 use crate::barrier::Changing;
@@ -27,7 +26,7 @@ use crate::fork::{self, generation};
 use crate::lock::{Held, Lock};
 use crate::memory;
 use crate::settings::{self, Settings};
-use crate::state::{self, ChainId, Contents, Refusal};
+use crate::state::{self, ChainId, Keyring, Refusal};
 use crate::watch::Watch;
 use crate::{clock, log, salt, sys};
 use ciphers::Ciphers;
@@ -42,13 +41,10 @@ const MINUTE: u64 = 60;
 /// A clock that moves further than this at once is worth a line.
 const YEAR: u64 = 366 * 86_400;
 
-/// Of keys that are not there yet.
-const NO_SCHEDULE: Schedule = Schedule::new(EpochLength::new(1).expect("1 is not 0"), 0);
-
 /// See the module.
 pub struct Store {
     keys: Cell<Keys>,
-    seed: Cell<Contents>,
+    seed: Cell<Keyring>,
     /// Held by whoever makes a ring or changes the seed.
     making: Lock,
     /// The generation that last looked after its memory.
@@ -79,9 +75,6 @@ pub struct Store {
 /// A ring, and what is asked of it at each ticket.
 struct Keys {
     ring: Ring,
-    id: ChainId,
-    /// Unix seconds from which there is another ring to make.
-    due: u64,
     /// Unix seconds before which the clock is behind all of the ring.
     from: u64,
     /// Of the ring, when it was made.
@@ -91,21 +84,14 @@ struct Keys {
 
 impl Blank for Keys {
     fn blank() -> &'static Self {
-        static BLANK: Keys = Keys {
-            ring: Ring::empty(NO_SCHEDULE),
-            id: ChainId([0; 16]),
-            due: u64::MAX,
-            from: 0,
-            digest: [0; 32],
-            ciphers: Ciphers::empty(),
-        };
+        static BLANK: Keys = Keys { ring: Ring::empty(), from: 0, digest: [0; 32], ciphers: Ciphers::empty() };
         &BLANK
     }
 }
 
-impl Blank for Contents {
+impl Blank for Keyring {
     fn blank() -> &'static Self {
-        static BLANK: Contents = Contents::blank(NO_SCHEDULE);
+        static BLANK: Keyring = Keyring::empty();
         &BLANK
     }
 }
@@ -113,8 +99,10 @@ impl Blank for Contents {
 /// Where keys come from, for people and programs to look at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Status {
-    /// The chain; `None` if there are no keys.
+    /// The chain that tickets are sealed under; `None` if there are no keys.
     pub chain: Option<ChainId>,
+    /// Of the state file whose keys are in force; 0 for a process's own.
+    pub generation: u64,
     /// The epoch that the keys were last advanced to; `None` before the first ticket.
     pub epoch: Option<u64>,
     /// When keys change and how long they open.
@@ -227,11 +215,16 @@ impl Store {
         let generation = generation();
         let keys = self.keys.read(generation);
         let seed = self.seed.read(generation);
-        let of_keys = keys.as_ref().map(|keys| (keys.id, keys.ring.schedule()));
-        let origin = of_keys.or(seed.as_ref().map(|seed| (seed.id, seed.schedule)));
+        let keyring = keys.as_ref().map(|keys| keys.ring.keyring()).or(seed.as_deref());
+        let in_use = keyring.and_then(|keyring| keyring.sealing(clock::now()));
+        let origin = match (&keys, in_use) {
+            (Some(keys), _) => Some((keys.ring.chain(), keys.ring.schedule())),
+            (None, in_use) => in_use.map(|member| (member.id, member.schedule)),
+        };
         Status {
             chain: origin.map(|(id, _)| id),
-            epoch: keys.map(|keys| keys.ring.current_epoch()),
+            generation: keyring.filter(|_| self.from_file.load(Relaxed)).map_or(0, Keyring::generation),
+            epoch: keys.as_ref().map(|keys| keys.ring.current_epoch()),
             schedule: origin.map_or(self.settings.schedule(), |(_, schedule)| schedule),
             from_file: self.from_file.load(Relaxed),
             refusal: Refusal::from_word(self.refusal.load(Relaxed)),
@@ -240,7 +233,7 @@ impl Store {
     }
 
     fn needs_attention(&self, keys: &Keys, now: u64, generation: u32) -> bool {
-        now >= keys.due
+        keys.ring.is_due(now)
             || now < keys.from && self.behind.load(Relaxed) != now / MINUTE
             || self.settled.load(Relaxed) != generation
             || self.file.as_ref().is_some_and(|file| file.is_due(now))
@@ -282,10 +275,11 @@ impl Store {
         };
         if now < old.from && self.behind.swap(now / MINUTE, Relaxed) != now / MINUTE {
             self.fall_back(&old, now, generation);
-        } else if now >= old.due {
+        } else if old.ring.is_due(now) {
             self.report_jump(&old, now);
-            if self.make(generation, old.ring.schedule(), old.id, |ring| ring.succeed(&old.ring, now)) {
-                counters::add(Counter::Epochs);
+            let (epoch, chain) = (old.ring.current_epoch(), old.ring.chain());
+            if self.make(generation, |ring| ring.succeed(&old.ring, now)) {
+                self.report_succession(epoch, chain, generation);
             }
         }
         drop(old);
@@ -298,7 +292,7 @@ impl Store {
         memory::may_have_lost_its_lock(generation);
         // Made by a bare clone(2) while another thread was changing the keys (see `fork`): better other keys than half.
         let keys_are_whole = self.keys.read(generation).is_some_and(|keys| keys.ring.digest() == keys.digest);
-        let seed_is_whole = self.seed.read(generation).is_some_and(|seed| !seed.chain.is_weak());
+        let seed_is_whole = self.seed.read(generation).is_some_and(|seed| !seed.is_weak());
         if !keys_are_whole && !seed_is_whole {
             self.keys.clear(generation);
             self.first_seed();
@@ -318,30 +312,47 @@ impl Store {
             self.draw_seed(now);
         }
         let Some(seed) = self.seed.read(generation) else { return };
-        if self.make(generation, seed.schedule, seed.id, |ring| ring.start(&seed.chain, now)) {
+        if self.make(generation, |ring| ring.start(&seed, now)) {
             drop(seed);
             self.seed.clear(generation);
         }
     }
 
     /// With `making` held.
-    fn make(&self, generation: u32, schedule: Schedule, id: ChainId, fill: impl FnOnce(&mut Ring)) -> bool {
+    fn make(&self, generation: u32, fill: impl FnOnce(&mut Ring)) -> bool {
         let made = self.keys.replace(generation, |keys| {
-            keys.id = id;
-            keys.ring.set_schedule(schedule);
             fill(&mut keys.ring);
-            let current = keys.ring.current_epoch();
-            let next_epoch = schedule.epoch.start_of(current.saturating_add(1));
-            let ends = keys.ring.epochs().filter(|(.., replaced)| *replaced).map(|(_, _, end, _)| end);
-            keys.due = ends.fold(next_epoch, u64::min);
+            let (current, schedule) = (keys.ring.current_epoch(), keys.ring.schedule());
             keys.from = schedule.epoch.start_of(schedule.oldest(current).saturating_sub(1));
             keys.digest = keys.ring.digest();
             true
         });
-        if let Some(keys) = self.keys.read(generation).filter(|_| made) {
-            counters::report(Report::Keys(id, keys.ring.current_epoch()));
+        if made {
+            self.publish_keys(generation);
         }
         made
+    }
+
+    /// Tells the stats file which keys are in force.
+    fn publish_keys(&self, generation: u32) {
+        let Some(keys) = self.keys.read(generation) else { return };
+        self.note_keys(keys.ring.chain(), keys.ring.keyring());
+        counters::report(Report::Keys(keys.ring.chain(), keys.ring.current_epoch()));
+    }
+
+    /// The same, when something else is told next.
+    fn note_keys(&self, chain: ChainId, keyring: &Keyring) {
+        let of_file = self.from_file.load(Relaxed);
+        counters::note_keys(chain, if of_file { keyring.generation() } else { 0 });
+    }
+
+    fn report_succession(&self, epoch: u64, chain: ChainId, generation: u32) {
+        let Some(new) = self.keys.read(generation) else { return };
+        if new.ring.chain() != chain {
+            log::info(format_args!("the announced chain {} is in use", new.ring.chain()));
+        } else if new.ring.current_epoch() != epoch {
+            counters::add(Counter::Epochs);
+        }
     }
 
     fn first_seed(&self) {
@@ -359,10 +370,7 @@ impl Store {
     }
 
     fn draw_seed(&self, now: u64) {
-        self.seed.replace(generation(), |seed| {
-            seed.schedule = self.settings.schedule();
-            seed.draw(now)
-        });
+        self.seed.replace(generation(), |seed| state::draw(seed, self.settings.schedule(), now));
     }
 
     /// Moves a seed that no ticket was made from here on to the oldest epoch that still opens: a process that only
@@ -370,11 +378,14 @@ impl Store {
     fn age(&self, now: u64, generation: u32) {
         let Some(_making) = self.try_making(generation) else { return };
         let Some(old) = self.seed.read(generation) else { return };
-        let oldest = old.schedule.oldest(old.schedule.epoch.epoch_at(now));
-        if oldest > old.chain.epoch() {
+        if old.members().iter().any(|member| member.oldest_at(now) > member.chain.epoch()) {
             self.seed.replace(generation, |seed| {
                 seed.copy_from(&old);
-                seed.chain.advance_to(oldest);
+                seed.drop_ended(now);
+                for member in seed.members_mut() {
+                    let oldest = member.oldest_at(now);
+                    member.chain.advance_to(oldest);
+                }
                 true
             });
         }
@@ -383,8 +394,8 @@ impl Store {
     }
 
     fn report_jump(&self, old: &Keys, now: u64) {
-        let ahead = now - old.due;
-        if ahead > YEAR && state::is_plausible(old.due) && self.said_jump.first() {
+        let ahead = now.saturating_sub(old.ring.due());
+        if ahead > YEAR && state::is_plausible(old.ring.due()) && self.said_jump.first() {
             log::warn(format_args!("the clock is {} days beyond the keys in force, which follow it", ahead / 86_400));
         }
     }

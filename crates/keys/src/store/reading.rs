@@ -32,7 +32,7 @@ pub enum Lookup<'a> {
 impl<'a> Reading<'a> {
     /// Which chain they come from.
     pub fn chain(&self) -> ChainId {
-        self.0.id
+        self.0.ring.chain()
     }
 
     /// The keys to seal under at `now` (Unix seconds).

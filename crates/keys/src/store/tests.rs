@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use ticketshim_core::{Found, KeyName};
+use ticketshim_core::{EpochLength, Found, KeyName};
 
 use super::*;
 use crate::state::{KeyTimes, State};
@@ -65,7 +65,7 @@ fn opens(store: &Store, name: &KeyName, now: u64) -> bool {
 }
 
 fn names(store: &Store, now: u64) -> Vec<KeyName> {
-    store.read(now).unwrap().epochs().map(|(_, name, ..)| name).collect()
+    store.read(now).unwrap().epochs().map(|epoch| epoch.name).collect()
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn loading_creates_nothing_and_the_first_context_creates_the_file() {
     let before = store.status();
     store.ensure_state_at(now);
     let file = state::read(&host.file).unwrap();
-    assert_eq!((Some(file.id()), store.status().chain), (before.chain, before.chain));
+    assert_eq!((Some(file.in_use(now).id), store.status().chain), (before.chain, before.chain));
     assert!(store.status().from_file);
     // A restart, and another server on the same file.
     let again = host.start(now);
@@ -131,7 +131,7 @@ fn a_restart_opens_the_window_and_nothing_older() {
     for (hours, name) in sealed.iter().enumerate() {
         assert_eq!(opens(&again, name, NOW + 7 * HOUR), hours >= 4, "sealed {hours} hours after the start");
     }
-    assert_eq!(state::read(&host.file).unwrap().epoch(), NOW / HOUR + 4, "the start advanced the file");
+    assert_eq!(state::read(&host.file).unwrap().in_use(NOW).epoch, NOW / HOUR + 4, "the start advanced the file");
 }
 
 #[test]
@@ -152,18 +152,82 @@ fn copies_made_days_apart_agree() {
 }
 
 #[test]
-fn a_reseeded_file_is_in_force_within_a_second_and_old_tickets_open_until_their_end() {
+fn a_file_that_was_reseeded_now_is_in_force_within_a_second_and_opens_nothing_old() {
     let host = Host::with_file(NOW);
     let store = host.start(NOW);
     let old = name(&store, NOW);
     let new = State::random(schedule(), NOW).unwrap();
-    state::reseed(&host.file, &new).unwrap();
+    state::announce(&host.file, &State::random(schedule(), NOW).unwrap(), NOW + 2 * HOUR, NOW).unwrap();
+    state::reseed_now(&host.file, &new, NOW).unwrap();
     assert_eq!(name(&store, NOW), old, "at most one look a second");
     assert_eq!(counters_of_reloads(|| assert_ne!(name(&store, NOW + 1), old)), 1);
-    assert_eq!(store.status().chain, Some(new.id()));
-    let end = (NOW / HOUR + 4) * HOUR;
-    assert!(opens(&store, &old, NOW + 1) && opens(&store, &old, end - 1) && !opens(&store, &old, end));
-    assert!(names(&host.start(NOW + 2), NOW + 2).contains(&name(&store, NOW + 2)));
+    assert_eq!((store.status().chain, store.status().generation), (Some(new.in_use(NOW).id), 3));
+    assert!(!opens(&store, &old, NOW + 1));
+    assert_eq!(names(&host.start(NOW + 2), NOW + 2), names(&store, NOW + 2));
+}
+
+#[test]
+fn an_announced_chain_loses_nothing_over_restarts_and_late_readers() {
+    let host = Host::with_file(NOW);
+    let mut stores = [host.start(NOW), host.start(NOW)];
+    let use_at = NOW + HOUR + HOUR / 2;
+    let new = State::random(schedule(), NOW).unwrap();
+    state::announce(&host.file, &new, use_at, NOW).unwrap();
+    let mut sealed: Vec<(u64, KeyName)> = Vec::new();
+    for now in (NOW + 1..use_at + 9 * HOUR).step_by(900) {
+        // One of them starts again each time, and the file is advanced as a timer would.
+        stores[now as usize / 900 % 2] = host.start(now);
+        state::advance(&host.file, now, false).unwrap();
+        let [a, b] = [0, 1].map(|at| name(&stores[at], now));
+        assert_eq!(a, b);
+        assert_eq!(stores[0].status().chain == Some(new.in_use(now).id), now >= use_at, "{}", now - NOW);
+        sealed.push((now, a));
+        for (then, name) in &sealed {
+            let age = now - then;
+            let both = [0, 1].map(|at| opens(&stores[at], name, now));
+            assert!(age > 3 * HOUR || both == [true; 2], "sealed {age} s before, {} s after the start", now - NOW);
+            assert!(age < 4 * HOUR || both == [false; 2], "sealed {age} s before, {} s after the start", now - NOW);
+        }
+    }
+    assert_eq!(state::read(&host.file).unwrap().chains(use_at + 9 * HOUR).len(), 1, "the old chain is erased on disk");
+}
+
+#[test]
+fn a_running_server_never_goes_back() {
+    let host = Host::with_file(NOW);
+    let before = fs::read(&host.file).unwrap();
+    let store = host.start(NOW);
+    state::reseed_now(&host.file, &State::random(schedule(), NOW).unwrap(), NOW).unwrap();
+    let current = name(&store, NOW + 1);
+    fs::write(&host.file, &before).unwrap();
+    assert_eq!(name(&store, NOW + 2), current);
+    assert_eq!((store.status().refusal, store.status().generation), (Some(Refusal::Older(1)), 2));
+    // A master that has sealed nothing neither.
+    let master = Host::with_file(NOW);
+    let store = master.start(NOW);
+    let before = fs::read(&master.file).unwrap();
+    state::reseed_now(&master.file, &State::random(schedule(), NOW).unwrap(), NOW).unwrap();
+    store.ensure_state_at(NOW + 1);
+    let chain = store.status().chain;
+    fs::write(&master.file, &before).unwrap();
+    store.ensure_state_at(NOW + 2);
+    assert_eq!((store.status().refusal, store.status().chain), (Some(Refusal::Older(1)), chain));
+}
+
+#[test]
+fn a_file_that_a_wrong_clock_made_does_not_replace_a_right_one() {
+    let host = Host::with_file(NOW);
+    let store = host.start(NOW);
+    let current = name(&store, NOW);
+    let ahead = NOW + 5 * HOUR;
+    state::reseed_now(&host.file, &State::random(schedule(), ahead).unwrap(), ahead).unwrap();
+    assert_eq!(name(&store, NOW + 1), current);
+    assert!(matches!(store.status().refusal, Some(Refusal::AheadOfClock(_))));
+    // A clock that is a little off is none of its business.
+    let near = NOW + 2 * HOUR;
+    state::reseed_now(&host.file, &State::random(schedule(), near).unwrap(), near).unwrap();
+    assert_ne!(name(&store, NOW + 2), current);
+    assert_eq!(store.status().refusal, None);
 }
 
 #[test]
@@ -198,11 +262,15 @@ fn a_bad_replacement_is_refused_and_the_keys_stay() {
     }
     fs::remove_file(&host.file).unwrap();
     assert_eq!(name(&store, NOW + 20), old);
-    // Mended, with another chain this time.
+    // Made again, with another chain: which of the two is the newer cannot be told.
+    state::create(&host.file, &State::random(schedule(), NOW).unwrap()).unwrap();
+    assert_eq!(name(&store, NOW + 21), old);
+    assert_eq!(store.status().refusal, Some(Refusal::Conflict(1)));
+    // Mended, by what makes it the newer.
     let new = State::random(schedule(), NOW).unwrap();
-    state::create(&host.file, &new).unwrap();
-    assert_ne!(name(&store, NOW + 21), old);
-    assert_eq!((store.status().refusal, store.status().chain), (None, Some(new.id())));
+    state::reseed_now(&host.file, &new, NOW).unwrap();
+    assert_ne!(name(&store, NOW + 22), old);
+    assert_eq!((store.status().refusal, store.status().chain), (None, Some(new.in_use(NOW).id)));
 }
 
 #[test]
@@ -240,7 +308,7 @@ fn a_file_that_can_be_created_only_later_is() {
     fs::create_dir(host.file.parent().unwrap()).unwrap();
     // Another context, a while later.
     store.ensure_state_at(NOW + 120);
-    assert_eq!(store.status().chain, Some(state::read(&host.file).unwrap().id()));
+    assert_eq!(store.status().chain, Some(state::read(&host.file).unwrap().in_use(NOW).id));
     assert!(store.status().from_file && store.status().refusal.is_none());
     assert!(opens(&store, &meanwhile, NOW + 121));
     assert_ne!(name(&store, NOW + 121), meanwhile);
@@ -272,7 +340,7 @@ fn both_chains(reloaded: u64) {
     // Its first context, and a worker that is forked then (here: another store from the same file).
     let (master, worker) = (host.start(NOW), host.start(NOW));
     let old = name(&worker, NOW);
-    state::reseed(&host.file, &State::random(schedule(), NOW).unwrap()).unwrap();
+    state::announce(&host.file, &State::random(schedule(), NOW).unwrap(), NOW + 6, NOW).unwrap();
     // Another context, as when a configuration is loaded again; children that are forked from here on cannot read.
     master.ensure_state_at(reloaded);
     fs::remove_file(&host.file).unwrap();
@@ -287,7 +355,7 @@ fn a_master_that_seals_nothing_forgets_in_time() {
     let later = NOW + 50 * HOUR;
     store.ensure_state_at(later);
     let seed = store.seed.read(generation()).unwrap();
-    assert_eq!(seed.chain.epoch(), later / HOUR - 3);
+    assert_eq!(seed.members()[0].chain.epoch(), later / HOUR - 3);
 }
 
 #[test]
@@ -309,7 +377,7 @@ fn a_clock_that_went_far_ahead_and_back_leaves_the_files_keys() {
     assert_ne!(name(&store, far), right);
     store.ensure_state_at(far);
     assert!(matches!(store.status().refusal, Some(Refusal::FarAhead(_))));
-    assert_eq!(state::read(&host.file).unwrap().epoch(), NOW / HOUR, "the file is not spoilt");
+    assert_eq!(state::read(&host.file).unwrap().in_use(NOW).epoch, NOW / HOUR, "the file is not spoilt");
     assert_eq!(name(&store, NOW + 70), right);
     store.ensure_state_at(NOW + 140);
     assert_eq!(store.status().refusal, None);

@@ -172,6 +172,12 @@ impl File {
         stat_by(self.0, name, libc::AT_SYMLINK_NOFOLLOW)
     }
 
+    /// Where a symbolic link in this directory leads: so many bytes of `out`, as much of it as has room.
+    pub(crate) fn link_at_leads_to(&self, name: &CStr, out: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: a descriptor and a C string of ours; `out` is valid for writes of its length.
+        retry(|| unsafe { libc::readlinkat(self.0, name.as_ptr(), out.as_mut_ptr().cast(), out.len()) })
+    }
+
     /// Removes a name from this directory.
     pub(crate) fn unlink_at(&self, name: &CStr) -> io::Result<()> {
         // SAFETY: a descriptor and a C string of ours.

@@ -31,7 +31,7 @@ pub fn make_state(file: &Path, now: u64) -> Chain {
 pub fn chain_of(file: &Path) -> Chain {
     let bytes = std::fs::read(file).unwrap();
     let secret = |at: usize| Secret::new(*bytes[at..].first_chunk().unwrap());
-    Chain::from_parts(u64::from_be_bytes(*bytes[48..].first_chunk().unwrap()), secret(56), secret(88))
+    Chain::from_parts(u64::from_be_bytes(*bytes[72..].first_chunk().unwrap()), secret(80), secret(112))
 }
 
 pub fn settings(file: Option<&Path>) -> Settings {
