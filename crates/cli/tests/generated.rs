@@ -25,7 +25,7 @@ fn manual_pages_have_exit_status_and_examples() {
         assert!(!page.contains("EXTRA") && !page.contains("Exit status:"), "{name:?}");
         seen += 1;
     }
-    assert_eq!(seen, 10);
+    assert_eq!(seen, 12);
     let page = fs::read_to_string(dir.path().join("ticketshim-run.1")).unwrap();
     assert!(page.contains(".B 124\nthe state file is refused\n"), "{page}");
 }
