@@ -221,6 +221,57 @@ static void by_more_than_the_name(ts_proto p)
 }
 
 /*
+ * A handshake that ends after its ticket was opened and before the servername
+ * callback; then SSL_clear(), and another client under another name on the same
+ * SSL. What that name led to says nothing about the one before.
+ */
+static int refuse_now;
+
+static int parse(SSL *ssl, unsigned int type, unsigned int context, const unsigned char *in,
+                 size_t len, X509 *x, size_t chain, int *al, void *arg)
+{
+    (void)ssl, (void)type, (void)context, (void)in, (void)len, (void)x, (void)chain, (void)arg;
+    *al = SSL_AD_DECODE_ERROR;
+    return !refuse_now;
+}
+
+static void cleared_midway(ts_proto p)
+{
+    const unsigned int type = 65280;
+    site s;
+    SSL_CTX *cli = ts_client_with(p, guest);
+    ts_journey j = { .proto = p, .from_name = OPEN, .to_name = OPEN, .cli = cli,
+        .counted = 1, .count = TS_COUNT_ELSEWHERE, .shim = TS_RESUMES };
+    SSL_SESSION *ss;
+    ts_conn *c;
+
+    site_up(&s, p, ca[0]);
+    if (SSL_CTX_add_custom_ext(s.first, type, SSL_EXT_CLIENT_HELLO, NULL, NULL, NULL, parse, NULL) != 1
+        || SSL_CTX_add_custom_ext(cli, type, SSL_EXT_CLIENT_HELLO, NULL, NULL, NULL, NULL, NULL) != 1)
+        ts_bail("cannot add an extension");
+    j.from = s.first;
+    ss = ts_depart(&j);
+    j.what = "at the open host";
+    SSL_SESSION_free(ts_arrive(&j, ss, TS_RESUMES));
+    refuse_now = 1;
+    c = ts_connect_to(s.first, cli, ss, OPEN);
+    refuse_now = 0;
+    ts_ok(!c->established, "%s: a handshake ends between its ticket and its name", ts_proto_name(p));
+    ts_expect_core(0, 1);
+    ts_conn_next(c, cli, NULL);
+    SSL_set_tlsext_host_name(c->client.ssl, SHOP);
+    ts_conn_handshake(c);
+    ts_ok(c->established && !c->server.resumed, "… SSL_clear(), and in full at another host");
+    ts_expect_core(c->tickets, 0);
+    ts_conn_free(c);
+    j.what = "at the open host again";
+    SSL_SESSION_free(ts_arrive(&j, ss, TS_RESUMES));
+    SSL_SESSION_free(ss);
+    site_down(&s);
+    SSL_CTX_free(cli);
+}
+
+/*
  * A callback that goes by the name and never acknowledges it. Up to TLS 1.2
  * libssl shows it no name when it resumes, so there it would decide otherwise.
  */
@@ -278,6 +329,7 @@ int main(void)
         later_list(*p, 0);
         later_list(*p, 1);
         by_more_than_the_name(*p);
+        cleared_midway(*p);
         unacknowledged(*p);
     }
     ts_cert_free(ca[0]);
