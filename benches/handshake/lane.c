@@ -278,6 +278,25 @@ static void add_client_cas(SSL_CTX *ctx)
     SSL_CTX_set_client_CA_list(ctx, list);
 }
 
+/* BENCH_TRUSTED certificates of CAs in its store, and clients are asked for one: part of the binding, too. */
+static void add_trusted(SSL_CTX *ctx)
+{
+    const char *count = getenv("BENCH_TRUSTED");
+
+    for (long i = 0, n = count != NULL ? atol(count) : 0; i < n; i++) {
+        X509 *like = X509_dup(ts_ca()->x509), *ca = NULL;
+
+        /* Another serial number, and what it is then from its encoding: nobody looks at signatures of those that are trusted. */
+        if (like == NULL || ASN1_INTEGER_set(X509_get_serialNumber(like), 1000000 + i) != 1
+            || i2d_re_X509_tbs(like, NULL) <= 0 || (ca = X509_dup(like)) == NULL
+            || X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) != 1)
+            ts_bail("cannot trust so many");
+        X509_free(like);
+        X509_free(ca);
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    }
+}
+
 /*
  * As ts_client_ctx(), in a library context of its own: the clients are in this process for convenience, and shall not
  * contend with the servers for libcrypto's locks.
@@ -305,8 +324,10 @@ void lane_up(lane *l, SSL_CTX *srv)
     l->srv = srv != NULL ? srv : ts_server_ctx(l->proto);
     if (srv != NULL)
         SSL_CTX_up_ref(srv);
-    else
+    else {
         add_client_cas(l->srv);
+        add_trusted(l->srv);
+    }
     l->cli_libctx = OSSL_LIB_CTX_new();
     l->cli = client_ctx(l->proto, l->cli_libctx);
     SSL_CTX_sess_set_new_cb(l->cli, on_new_session);

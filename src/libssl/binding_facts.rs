@@ -12,6 +12,7 @@ use ticketshim_core::binding::{
     Binding, Context, ContextDigest, Family, PolicyDigest, Protocol, Server, public_key_digest,
 };
 use ticketshim_keys::binding_cache;
+use ticketshim_keys::recent::Recent;
 use ticketshim_keys::settings::Bind;
 
 use super::client_auth_policy::Policies;
@@ -28,6 +29,9 @@ pub(crate) struct BindingFacts {
     context: [AtomicU64; 4],
     public_keys: AppendList<Cached<[u8; 32]>>,
     pub(super) policies: Policies,
+    /// What was read lately of whom the context trusts, and of its policy.
+    pub(super) recent_trust: Recent,
+    pub(super) recent_policy: Recent,
 }
 
 /// A connection at a point of the handshake at which the server name can be had.
@@ -62,6 +66,8 @@ impl BindingFacts {
             context: Default::default(),
             public_keys: AppendList::new(),
             policies: AppendList::new(),
+            recent_trust: Recent::new(),
+            recent_policy: Recent::new(),
         };
         facts.set_id_context(&[], bind);
         Some(facts)

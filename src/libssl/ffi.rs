@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_int, c_long, c_uchar, c_uint, c_void};
 
 use openssl_sys::{
-    ASN1_OBJECT, CRYPTO_EX_DATA, EVP_MD, OPENSSL_STACK, SSL, SSL_METHOD, X509, X509_ALGOR, X509_CRL, X509_NAME,
-    X509_OBJECT, X509_STORE, X509_VERIFY_PARAM, stack_st_X509_NAME,
+    ASN1_OBJECT, CRYPTO_EX_DATA, EVP_MD, OPENSSL_STACK, SSL, SSL_CTX, SSL_METHOD, X509, X509_ALGOR, X509_CRL,
+    X509_NAME, X509_OBJECT, X509_STORE, X509_VERIFY_PARAM, stack_st_X509_NAME,
 };
 
 /// The function pointer of `SSL_CTX_callback_ctrl` (<openssl/ssl.h>): its real type depends on the command.
@@ -90,6 +90,8 @@ unsafe extern "C" {
     pub(crate) fn SSL_is_dtls(s: *const SSL) -> c_int;
     pub(crate) fn SSL_get0_CA_list(s: *const SSL) -> *const stack_st_X509_NAME;
     pub(crate) fn SSL_get_client_CA_list(s: *const SSL) -> *mut stack_st_X509_NAME;
+    pub(crate) fn SSL_CTX_get_client_CA_list(ctx: *const SSL_CTX) -> *mut stack_st_X509_NAME;
+    pub(crate) fn SSL_CTX_get0_CA_list(ctx: *const SSL_CTX) -> *const stack_st_X509_NAME;
     pub(crate) fn SSL_get_fd(s: *const SSL) -> c_int;
     pub(crate) fn SSL_get_security_level(s: *const SSL) -> c_int;
     pub(crate) fn SSL_get_verify_depth(s: *const SSL) -> c_int;

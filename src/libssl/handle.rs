@@ -156,6 +156,20 @@ impl<'h> Ssl<'h> {
         }
     }
 
+    /// What shows at a glance that the names of the CAs whose certificates it asks for are what they were: the lists, and how
+    /// many names are in them. A list that takes the place of another is made before that is freed. `None` if they are not
+    /// those of its context: the address of a connection's own list may be that of the next one's.
+    pub(super) fn ca_names_at_a_glance(self) -> Option<[u64; 3]> {
+        let (clients, cas) = (self.client_ca_list().cast_const(), self.ca_list());
+        let ctx = self.ctx()?;
+        if clients != ctx.client_ca_list().cast_const() || cas != ctx.ca_list() {
+            return None;
+        }
+        // SAFETY: null, or lists of the context's (SSL_CTX_get_client_CA_list(3)); there are none in no list (DEFINE_STACK_OF(3)).
+        let counts = [clients, cas].map(|list| unsafe { OPENSSL_sk_num(list.cast()) } as u32);
+        Some([clients.addr() as u64, cas.addr() as u64, u64::from(counts[0]) << 32 | u64::from(counts[1])])
+    }
+
     /// The store that its peer's certificate is verified with: its own, or that of its context. (1.1.1 does not say whether
     /// there is one of its own, and has no such command.)
     pub(super) fn verify_store(self) -> Option<Store<'h>> {
@@ -406,6 +420,11 @@ impl<'h> Ctx<'h> {
         Some(unsafe { slice::from_raw_parts(bits, usize::try_from(len).ok()?) })
     }
 
+    /// Whether this is its own store (SSL_CTX_get_cert_store(3)).
+    pub(super) fn has_store(self, store: Store<'_>) -> bool {
+        ptr::eq(self.cert_store_ptr().cast(), store.address())
+    }
+
     /// SSL_CTX_get_cert_store(3).
     fn cert_store(self) -> Option<Store<'h>> {
         // SAFETY: the context holds a reference on its store (SSL_CTX_get_cert_store(3)).
@@ -415,6 +434,8 @@ impl<'h> Ctx<'h> {
 
 asks! { Ctx:
     fn cert_store_ptr = SSL_CTX_get_cert_store => *mut X509_STORE;
+    fn client_ca_list = ffi::SSL_CTX_get_client_CA_list => *mut stack_st_X509_NAME;
+    fn ca_list = ffi::SSL_CTX_get0_CA_list => *const stack_st_X509_NAME;
     fn certificate_ptr = SSL_CTX_get0_certificate => *mut X509;
 }
 

@@ -93,8 +93,10 @@ functions! {
     EVP_sha1
     OPENSSL_sk_num
     OPENSSL_sk_value
+    SSL_CTX_get0_CA_list
     SSL_CTX_get0_certificate
     SSL_CTX_get_cert_store
+    SSL_CTX_get_client_CA_list
     SSL_CTX_get_ex_data
     SSL_CTX_set_ex_data
     SSL_SESSION_get_master_key

@@ -2,7 +2,8 @@
 //!
 //! The digest is kept in the store's own ex_data, and dies with it. It serves as long as the store has as many objects
 //! and the same revocation lists: certificates are only ever added (libcrypto has no way to take one out), lists are
-//! replaced in place by some programs.
+//! replaced in place by some programs. That takes a walk through the store under its lock, so within a second the digest serves
+//! for as long as the store has as many objects.
 //!
 //! Stores change while a server runs: a directory is read file by file as clients need it, lists are loaded by a timer,
 //! each process at its own time. Then what one process has seen does not hold for another: [`changes`].
@@ -13,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ticketshim_core::binding::{digest_of, trust_digest};
 
-use super::ex_data::{Class, Part};
+use super::context::Context;
+use super::ex_data::{Class, Object, Part};
 use super::ffi;
 use super::handle::{LockedStore, Ssl, StoreObject};
 
@@ -69,7 +71,25 @@ pub(super) fn of(ssl: Ssl<'_>) -> Option<Store> {
         return Some(Store { trust: trust_digest(&mut [], &mut []), flags: 0, depth: -1 });
     };
     let (flags, depth) = (store.param().flags(), store.param().depth());
-    Some(Store { trust: digest(&mut store.lock()?)?, flags, depth })
+    // Without its lock, where many threads would meet, and without a walk through it.
+    let glance = glance(ssl, store);
+    if let Some(trust) = glance.as_ref().and_then(|(context, facts)| context.facts.recent_trust.get(facts)) {
+        return Some(Store { trust, flags, depth });
+    }
+    let trust = digest(&mut store.lock()?)?;
+    if let Some((context, facts)) = glance {
+        context.facts.recent_trust.put(&facts, &trust);
+    }
+    Some(Store { trust, flags, depth })
+}
+
+/// What shows at a glance that the store of a context is what it was: that it is the same one, and has as many objects. A
+/// revocation list that takes the place of another is not seen so: that is looked for once a second. `None` for the store
+/// of a connection, whose address the next connection's may have.
+fn glance<'h>(ssl: Ssl<'h>, store: super::handle::Store<'h>) -> Option<(&'h Context, [u64; 2])> {
+    let ctx = ssl.ctx()?;
+    let objects = store.count_now()?;
+    ctx.has_store(store).then_some((ctx.part()?, [store.address().addr() as u64, objects as u64]))
 }
 
 fn digest(store: &mut LockedStore<'_>) -> Option<[u8; 32]> {

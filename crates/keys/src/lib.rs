@@ -24,6 +24,7 @@ mod memory;
 pub mod names;
 pub mod once;
 pub mod random;
+pub mod recent;
 mod record;
 mod salt;
 mod seqlock;

@@ -51,6 +51,21 @@ impl<'h> Store<'h> {
         .any(Option::is_some)
     }
 
+    /// How many objects it has just now, without its lock. `None` where libcrypto does not say that (4.0).
+    #[cfg(store_objects = "get0")]
+    pub(in super::super) fn count_now(self) -> Option<c_int> {
+        // SAFETY: a live store for 'h (`Store::new`): its list is there as long as it is (X509_STORE_get0_objects(3)).
+        let objects = unsafe { ffi::X509_STORE_get0_objects(self.0) };
+        // SAFETY: that list. One number is read of it, which another thread may be changing under the lock: it is the one
+        // before or the one after.
+        Some(unsafe { OPENSSL_sk_num(objects) })
+    }
+
+    #[cfg(store_objects = "get1")]
+    pub(in super::super) fn count_now(self) -> Option<c_int> {
+        None
+    }
+
     /// Takes its lock, which libcrypto holds while it adds to the store or looks something up in it. `None` if that fails
     /// or memory has run out.
     pub(in super::super) fn lock(self) -> Option<LockedStore<'h>> {
