@@ -2,6 +2,7 @@
  * contract_params.c: the contract (harness/contract.h), where the parameters of a verification decide: names, purpose, trust
  * and policies, set by each of the functions that there are.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED /* SSL_set1_host() and SSL_add1_host(), since 4.0 */
 #include <string.h>
 
 #include <openssl/x509v3.h>
