@@ -26,6 +26,7 @@ demo: need-demo build ## see it work: stunnel and openssl s_server, with and wit
 check: deps build lint \
   check-core \
   check-c \
+  check-compare \
   check-linkers \
   check-sharing \
   check-binding \
@@ -62,6 +63,10 @@ check-core: need-core build ## the Rust tests: core, keys, command, and that the
 .PHONY: check-c
 check-c: need-c build fault-build ## C programs with and without the shim, the header, the ELF file, how much stack its functions take
 	$(PROVE) c-tests/elf/check c-tests/elf/stack c-tests/elf/hosts c-tests/header-check c-tests/run c-tests/elf/debugger
+
+.PHONY: check-compare
+check-compare: need-c build fault-build ## the C suite, and each ticket that is serialised once also as by stock libssl (a minute)
+	$(PROVE) c-tests/run :: --compare
 
 .PHONY: check-linkers
 check-linkers: need-linkers ## GNU ld, gold, LLD and clang all make the right library; what could not is refused (a minute)

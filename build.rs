@@ -36,6 +36,8 @@ struct Libssl {
     /// The version of the symbols that it always had, and of those that came with session ticket callbacks.
     node: &'static str,
     tickets_node: &'static str,
+    /// And of what came with OpenSSL 3.2: nothing before 3 can be in it.
+    node_3_2: &'static str,
     /// How the objects of an `X509_STORE` are had: `get0` gives its own list; `get1` a copy, where there is no such list.
     store_objects: &'static str,
 }
@@ -46,6 +48,7 @@ const OPENSSL_1_1_1: Libssl = Libssl {
     major: 1,
     node: "OPENSSL_1_1_0",
     tickets_node: "OPENSSL_1_1_1",
+    node_3_2: "OPENSSL_3.2.0",
     store_objects: "get0",
 };
 const OPENSSL_3: Libssl = Libssl {
@@ -54,6 +57,7 @@ const OPENSSL_3: Libssl = Libssl {
     major: 3,
     node: "OPENSSL_3.0.0",
     tickets_node: "OPENSSL_3.0.0",
+    node_3_2: "OPENSSL_3.2.0",
     store_objects: "get0",
 };
 const OPENSSL_4: Libssl = Libssl {
@@ -62,6 +66,7 @@ const OPENSSL_4: Libssl = Libssl {
     major: 4,
     node: "OPENSSL_4.0.0",
     tickets_node: "OPENSSL_4.0.0",
+    node_3_2: "OPENSSL_4.0.0",
     store_objects: "get1",
 };
 
@@ -74,13 +79,15 @@ impl Libssl {
             those.filter(|export| export.since <= self.major).map(|one| format!("{}; ", one.name)).collect()
         };
         let mut script = format!("{OWN_NODE} {{ global: {}local: *; }};\n", names(&[Node::Own]));
-        let node = if self.tickets_node == self.node {
-            names(&[Node::Libssl, Node::Tickets])
-        } else {
-            script += &format!("{} {{ global: {}}};\n", self.tickets_node, names(&[Node::Tickets]));
-            names(&[Node::Libssl])
-        };
-        script + &format!("{} {{ global: {node}}};\n", self.node)
+        let mut always = vec![Node::Libssl];
+        for (node, kind) in [(self.tickets_node, Node::Tickets), (self.node_3_2, Node::Since32)] {
+            match names(&[kind]) {
+                _ if node == self.node => always.push(kind),
+                none if none.is_empty() => {}
+                those => script += &format!("{node} {{ global: {those}}};\n"),
+            }
+        }
+        script + &format!("{} {{ global: {}}};\n", self.node, names(&always))
     }
 }
 
@@ -110,6 +117,7 @@ fn build_script() {
     println!("cargo::rustc-env=TICKETSHIM_LIBCRYPTO={}", libssl.soname.replace("ssl", "crypto"));
     println!("cargo::rustc-env=TICKETSHIM_NODE={}", libssl.node);
     println!("cargo::rustc-env=TICKETSHIM_TICKETS_NODE={}", libssl.tickets_node);
+    println!("cargo::rustc-env=TICKETSHIM_3_2_NODE={}", libssl.node_3_2);
 
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
         refuse("it needs ELF symbol versions and Linux system calls, so it is built for Linux only");

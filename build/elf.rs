@@ -13,7 +13,9 @@ pub fn check(library: &Path) -> Result<(), String> {
     let mut seen = 0;
     for (name, version) in &exports {
         let right = match name {
-            _ if name.starts_with("SSL_") || name.starts_with("X509_STORE_") => version.starts_with("OPENSSL_"),
+            _ if ["SSL_", "X509_STORE_", "i2d_SSL_", "d2i_SSL_"].iter().any(|prefix| name.starts_with(prefix)) => {
+                version.starts_with("OPENSSL_")
+            }
             _ if name.starts_with("ticketshim_") => version == "TICKETSHIM_0",
             _ => return Err(format!("{name} is visible")),
         };

@@ -11,6 +11,8 @@ pub enum Node {
     Libssl,
     /// Of what came with session ticket callbacks.
     Tickets,
+    /// Of what came with OpenSSL 3.2.
+    Since32,
     /// Of what is ours alone.
     Own,
 }
@@ -61,6 +63,7 @@ fn version(line: &str) -> Option<(&str, Node)> {
     let node = match which {
         "_libssl" => Node::Libssl,
         "_libssl_tickets" => Node::Tickets,
+        "_libssl_3_2" => Node::Since32,
         _ => Node::Own,
     };
     Some((rest.split_once('"')?.0, node))

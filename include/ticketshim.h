@@ -90,6 +90,9 @@ struct ticketshim_stats {
   // Handshakes that were ended: a ticket had opened, and then the server's callbacks demanded other client
   // certificates for that name than before.
   uint64_t ended;
+  // Of the sealed tickets, those whose session was serialised once instead of five times (where the calls that
+  // libssl makes of its own functions can be seen).
+  uint64_t serialised_once;
 };
 
 #if !defined(TICKETSHIM_OPENSSL_HEADER)

@@ -331,6 +331,13 @@ void lane_up(lane *l, SSL_CTX *srv)
     l->cli_libctx = OSSL_LIB_CTX_new();
     l->cli = client_ctx(l->proto, l->cli_libctx);
     SSL_CTX_sess_set_new_cb(l->cli, on_new_session);
+    if (l->client_cert) {
+        ts_cert *cert = ts_cert_new("client", ts_ca(), 0);
+
+        ts_ask_client_cert(l->srv);
+        ts_use_cert(l->cli, cert, NULL, 0);
+        ts_cert_free(cert);
+    }
     if (l->appdata_len > 0) {
         l->appdata = malloc(l->appdata_len);
         for (size_t i = 0; l->appdata != NULL && i < l->appdata_len; i++)

@@ -25,6 +25,7 @@ typedef struct lane {
     ts_proto proto;
     lane_what what;
     size_t appdata_len;         /* of each ticket; 0: no callback is set */
+    int client_cert;            /* the client has one, and the server asks for it */
     int may_miss;               /* a handshake that should resume and does not is counted in `missed` */
     SSL_CTX *srv, *cli;
     OSSL_LIB_CTX *cli_libctx;

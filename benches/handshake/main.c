@@ -23,18 +23,21 @@ static const struct row {
     ts_proto proto;
     lane_what what;
     size_t appdata_len;
-    int may_miss, threads;
+    int may_miss, threads, client_cert;
 } rows[] = {
-    { "resumed-1.3", TS_TLS13, LANE_RESUMED, 0, 0, 1 },
-    { "resumed-1.2", TS_TLS12, LANE_RESUMED, 0, 0, 1 },
-    { "full-1.3", TS_TLS13, LANE_FULL, 0, 0, 1 },
-    { "issue-1.3", TS_TLS13, LANE_ISSUE, 0, 0, 1 },
-    { "open-1.2", TS_TLS12, LANE_HELLO, 0, 0, 1 },
-    { "issue-1000", TS_TLS13, LANE_ISSUE, 1000, 0, 1 },
-    { "issue-3000", TS_TLS13, LANE_ISSUE, 3000, 0, 1 },
-    { "epochs", TS_TLS13, LANE_RESUMED, 0, 1, 1 },
-    { "threads-resumed-1.3", TS_TLS13, LANE_RESUMED, 0, 0, 2 },
-    { "threads-issue-1.3", TS_TLS13, LANE_ISSUE, 0, 0, 2 },
+    { "resumed-1.3", TS_TLS13, LANE_RESUMED, 0, 0, 1, 0 },
+    { "resumed-1.2", TS_TLS12, LANE_RESUMED, 0, 0, 1, 0 },
+    { "full-1.3", TS_TLS13, LANE_FULL, 0, 0, 1, 0 },
+    { "issue-1.3", TS_TLS13, LANE_ISSUE, 0, 0, 1, 0 },
+    { "open-1.2", TS_TLS12, LANE_HELLO, 0, 0, 1, 0 },
+    { "issue-1000", TS_TLS13, LANE_ISSUE, 1000, 0, 1, 0 },
+    { "issue-3000", TS_TLS13, LANE_ISSUE, 3000, 0, 1, 0 },
+    { "cert-issue-1.3", TS_TLS13, LANE_ISSUE, 0, 0, 1, 1 },
+    { "cert-resumed-1.3", TS_TLS13, LANE_RESUMED, 0, 0, 1, 1 },
+    { "cert-full-1.3", TS_TLS13, LANE_FULL, 0, 0, 1, 1 },
+    { "epochs", TS_TLS13, LANE_RESUMED, 0, 1, 1, 0 },
+    { "threads-resumed-1.3", TS_TLS13, LANE_RESUMED, 0, 0, 2, 0 },
+    { "threads-issue-1.3", TS_TLS13, LANE_ISSUE, 0, 0, 2, 0 },
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -159,6 +162,7 @@ int main(int argc, char **argv)
         l->proto = row->proto;
         l->what = row->what;
         l->appdata_len = row->appdata_len;
+        l->client_cert = row->client_cert;
         l->may_miss = row->may_miss;
         lane_up(l, i == 0 ? NULL : jobs[0].lane.srv);
         lane_run(l, WARM_UP);

@@ -135,6 +135,13 @@ int ts_shim_expected(void);
 void ts_stats(struct ticketshim_stats *out);
 uint64_t ts_refused(const struct ticketshim_stats *s); /* for whatever reason */
 
+/*
+ * Does libssl call its own exported functions so that others can take the call
+ * (-Bsymbolic does not), on a machine where the shim does? Then it serialises
+ * the session of each ticket once (seen.c).
+ */
+int ts_libssl_is_seen(void);
+
 /* ---- protocols ----------------------------------------------------------- */
 
 typedef enum ts_proto { TS_TLS12, TS_TLS13, TS_DTLS12 } ts_proto;

@@ -13,6 +13,11 @@ mod interposed;
 mod interposed_3;
 mod manual_page;
 mod own;
+// Elsewhere these are libssl's own.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod session;
+#[cfg(all(mechanism = "provider", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod session_3;
 pub(crate) mod types;
 
 /// Puts an exported function into a symbol version node.
@@ -38,6 +43,16 @@ macro_rules! version_libssl_tickets {
     };
 }
 use version_libssl_tickets;
+
+/// A function that came with OpenSSL 3.2.
+#[cfg(mechanism = "provider")]
+macro_rules! version_libssl_3_2 {
+    ($name:literal) => {
+        $crate::exports::version!($name, env!("TICKETSHIM_3_2_NODE"));
+    };
+}
+#[cfg(mechanism = "provider")]
+use version_libssl_3_2;
 
 use openssl_sys::SSL_CTX;
 

@@ -72,6 +72,12 @@ pub(crate) fn maybe_fail(place: &str) -> bool {
     asked(c"TICKETSHIM_TEST_FAIL", place)
 }
 
+/// Whether what is left out is to be done as well and compared: `TICKETSHIM_TEST_COMPARE=sessions`.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn compares() -> bool {
+    asked(c"TICKETSHIM_TEST_COMPARE", "sessions")
+}
+
 #[cfg(not(feature = "fault-injection"))]
 #[inline(always)]
 fn asked(_variable: &CStr, _place: &str) -> bool {

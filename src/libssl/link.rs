@@ -16,6 +16,7 @@ use super::ffi::chars;
 #[cfg(not(test))]
 use super::real::constant;
 use super::real::{LIBCRYPTO, NODE, SONAME};
+use super::serialise_once;
 
 /// What all functions are before they are known: "no", NULL, nothing.
 #[cfg(not(test))]
@@ -93,6 +94,7 @@ functions! {
     EVP_sha1
     OPENSSL_sk_num
     OPENSSL_sk_value
+    OpenSSL_version_num
     SSL_CTX_get0_CA_list
     SSL_CTX_get0_certificate
     SSL_CTX_get_cert_store
@@ -102,6 +104,7 @@ functions! {
     SSL_SESSION_get_master_key
     SSL_SESSION_get_time
     SSL_SESSION_get_timeout
+    SSL_SESSION_up_ref
     SSL_client_hello_get0_ext
     SSL_ctrl
     SSL_get0_CA_list
@@ -170,7 +173,6 @@ functions! {
     #[cfg(mechanism = "provider")] OSSL_PROVIDER_get0_name
     #[cfg(mechanism = "provider")] OSSL_PROVIDER_load
     #[cfg(mechanism = "provider")] OSSL_PROVIDER_unload
-    #[cfg(mechanism = "provider")] OpenSSL_version_num
     #[cfg(mechanism = "legacy")] ERR_add_error_data
     #[cfg(mechanism = "legacy")] ERR_put_error
     #[cfg(mechanism = "legacy")] EVP_CIPHER_CTX_encrypting
@@ -236,6 +238,7 @@ pub(super) fn home(method: *const c_void) -> Option<Home> {
     fill(handle);
     HANDLE.store(handle, Ordering::Relaxed);
     KIND.store(if is_global { GLOBAL } else { LOCAL }, Ordering::Release);
+    serialise_once::learn(find(handle, MARK));
     Some(Home { handle, base, is_global })
 }
 

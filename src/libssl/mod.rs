@@ -27,6 +27,7 @@ mod link;
 mod memory;
 mod prediction;
 pub(crate) mod role;
+pub(crate) mod serialise_once;
 mod servername;
 pub(crate) mod servername_callback;
 mod sni_policy_cache;

@@ -4,7 +4,7 @@
 //! called through the pointer. Only the symbol version that we were built for is taken, and only of one libssl: another one
 //! in the same process has other structures behind the same names ([`Real::of_another`]).
 
-use std::ffi::{CStr, c_int, c_long, c_uchar, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_uint, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -31,6 +31,8 @@ pub(super) const SONAME: &CStr = constant(concat!(env!("TICKETSHIM_LIBSSL"), "\0
 pub(super) const LIBCRYPTO: &CStr = constant(concat!(env!("TICKETSHIM_LIBCRYPTO"), "\0"));
 pub(crate) const NODE: &CStr = constant(concat!(env!("TICKETSHIM_NODE"), "\0"));
 pub(crate) const NODE_TICKETS: &CStr = constant(concat!(env!("TICKETSHIM_TICKETS_NODE"), "\0"));
+/// Of what came with OpenSSL 3.2.
+const NODE_3_2: &CStr = constant(concat!(env!("TICKETSHIM_3_2_NODE"), "\0"));
 
 /// Each line gives the function's type as the OpenSSL header of its version has it: what [`Real::get`] relies on. Those that
 /// may call the application's own code (in ex_data callbacks, in a security callback) are "C-unwind": that may throw.
@@ -63,6 +65,24 @@ real! {
         unsafe extern "C" fn(*mut SSL_SESSION, *const c_void, usize) -> c_int;
     GET0_TICKET_APPDATA = "SSL_SESSION_get0_ticket_appdata" in NODE_TICKETS,
         unsafe extern "C" fn(*mut SSL_SESSION, *mut *mut c_void, *mut usize) -> c_int;
+    I2D_SSL_SESSION = "i2d_SSL_SESSION" in NODE,
+        unsafe extern "C-unwind" fn(*const SSL_SESSION, *mut *mut c_uchar) -> c_int;
+    D2I_SSL_SESSION = "d2i_SSL_SESSION" in NODE,
+        unsafe extern "C-unwind" fn(*mut *mut SSL_SESSION, *mut *const c_uchar, c_long) -> *mut SSL_SESSION;
+    // The fourth is an OSSL_LIB_CTX, which 1.1.1 does not have.
+    D2I_SSL_SESSION_EX = "d2i_SSL_SESSION_ex" in NODE_3_2,
+        unsafe extern "C-unwind" fn(
+            *mut *mut SSL_SESSION,
+            *mut *const c_uchar,
+            c_long,
+            *mut c_void,
+            *const c_char,
+        ) -> *mut SSL_SESSION;
+}
+
+#[cfg(feature = "fault-injection")]
+real! {
+    SSL_SESSION_FREE = "SSL_SESSION_free" in NODE, unsafe extern "C-unwind" fn(*mut SSL_SESSION);
 }
 
 impl<F: Copy> Real<F> {
@@ -87,7 +107,7 @@ impl<F: Copy> Real<F> {
     }
 
     /// The same of a function that need not be there, and without a word.
-    pub(super) fn find(&self) -> Option<F> {
+    pub(crate) fn find(&self) -> Option<F> {
         let mut found = self.found.load(Ordering::Relaxed);
         if found.is_null() {
             let home = link::home(ptr::null())?;
@@ -103,6 +123,12 @@ impl<F: Copy> Real<F> {
             self.found.store(found, Ordering::Relaxed);
         }
         Self::function(found)
+    }
+
+    /// Where it is. Null if it is not there.
+    pub(super) fn address(&self) -> *mut c_void {
+        self.find();
+        self.found.load(Ordering::Relaxed)
     }
 
     /// If the caller's libssl is not the one that this library works for: that one's function, to be called instead of

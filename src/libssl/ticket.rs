@@ -28,6 +28,7 @@ use super::ffi;
 use super::guard::{guard, maybe_panic};
 use super::handle::{CipherCall, CipherSsl, Evaluated, Hello, Parts, Ssl, SslSession};
 use super::prediction::Prediction;
+use super::serialise_once;
 use super::servername::{self, Predicted};
 use crate::shim::shim;
 
@@ -242,7 +243,7 @@ impl TicketCipherJob {
         match std::mem::replace(self, Self::Done) {
             Self::Sealed(tag) => {
                 guard((), || maybe_panic("seal-final"));
-                add(Counter::Sealed);
+                add_all(serialise_once::sealed());
                 Some(Some(tag))
             }
             Self::Opened(opened, ssl, renew) => {

@@ -8,7 +8,7 @@ use object::elf::{
     self, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, FileHeader32, FileHeader64, PT_LOAD,
 };
 use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader};
-use object::{Endianness, FileKind, Object, ObjectSymbol};
+use object::{Endianness, FileKind, Object, ObjectSymbol, ObjectSymbolTable, RelocationTarget};
 
 /// An ELF file, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub struct Elf {
     /// The libssl whose symbol versions it defines: `libssl.so.3` for `OPENSSL_3.0.0`. Of the library, which stands in front
     /// of it; and of that libssl itself.
     pub libssl_versions: Option<String>,
+    /// Of a libssl: it calls its own `i2d_SSL_SESSION` so that the call can come to the library (without `-Bsymbolic`), and so
+    /// serialises the session of a ticket once.
+    pub calls_are_seen: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -93,8 +96,21 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &[u8]) -> Option<Elf> {
         let mut own = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
         elf.defines_libssl = own.any(|symbol| symbol.name() == Ok("SSL_CTX_new"));
         elf.libssl_versions = libssl_versions(&file, endian, data);
+        if elf.defines_libssl {
+            elf.calls_are_seen = calls_are_seen(&file);
+        }
     }
     Some(elf)
+}
+
+/// Whether an address of `i2d_SSL_SESSION` is filled in by the loader.
+fn calls_are_seen<H: FileHeader<Endian = Endianness>>(file: &ElfFile<'_, H>) -> bool {
+    let symbols = file.dynamic_symbol_table();
+    let name = |index| symbols.as_ref()?.symbol_by_index(index).ok()?.name().ok();
+    file.dynamic_relocations().into_iter().flatten().any(|(_, relocation)| match relocation.target() {
+        RelocationTarget::Symbol(index) => name(index) == Some("i2d_SSL_SESSION"),
+        _ => false,
+    })
 }
 
 /// The libssl that has symbol versions as the file defines them.

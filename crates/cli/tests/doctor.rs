@@ -49,6 +49,29 @@ fn commands() {
     assert_eq!(gave.code, 2);
 }
 
+/// Two libssl that do nothing, but for the calls that they make of themselves.
+#[test]
+fn a_libssl_whose_own_calls_are_not_seen() {
+    if library().is_none() {
+        return;
+    }
+    let soname = libssl_of(&openssl_of(Command::new("openssl").arg("version")));
+    let source = "int i2d_SSL_SESSION(void *s, void *p) { return s == p; }\n\
+                  int SSL_CTX_new(void *m) { return i2d_SSL_SESSION(m, m) + i2d_SSL_SESSION(m, 0); }\n";
+    for (flag, seen) in [("-Wl,-Bsymbolic", false), ("-O0", true)] {
+        let dir = tempdir().unwrap();
+        let at = dir.path().to_str().unwrap();
+        let name = format!("-Wl,-soname,{soname}");
+        let Some(libssl) = compile(&dir, soname, source, &["-shared", "-fPIC", &name, flag]) else { return };
+        let flags = ["-Wl,--no-as-needed", libssl.to_str().unwrap(), &format!("-Wl,-rpath,{at}")];
+        let Some(program) = compile(&dir, "program", "int main(void) { return 0; }", &flags) else { return };
+        let gave = run(&["doctor", "--", program.to_str().unwrap()]);
+        assert!(gave.out.contains(soname), "{flag}: {}", gave.out);
+        assert_eq!(!gave.out.contains("serialised five times"), seen, "{flag}: {}", gave.out);
+        assert_eq!(!gave.out.contains("readelf -rW"), seen, "{flag}: {}", gave.out);
+    }
+}
+
 #[test]
 fn a_static_program() {
     let dir = tempdir().unwrap();

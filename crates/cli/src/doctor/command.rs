@@ -155,6 +155,9 @@ fn use_of_libssl(
         let version =
             crypto.and_then(|elf| version::openssl(&elf.path)).unwrap_or_else(|| "unknown version".to_owned());
         report.fact("libssl", format_args!("{path}, {version}, needed by {}", libssl.needed_by.display()));
+        if let Some(elf) = libssl.elf.as_ref() {
+            version::note_unseen_calls(report, elf);
+        }
         if libssl.needed_by != program.elf.path
             && let Some(carried) = version::inside(&program.elf.path)
         {

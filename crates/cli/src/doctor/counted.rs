@@ -77,10 +77,14 @@ pub fn show(report: &mut Report, process: &Process) -> Option<Counted> {
     );
     let refused: u64 = REFUSALS.into_iter().map(sum).sum();
     let (sealed, opened) = (sum(Counter::Sealed), sum(Counter::Opened));
+    let once = sum(Counter::SerialisedOnce);
     report.fact_as(
         "tickets",
-        format_args!("{sealed} sealed, {opened} opened, {refused} refused (`ticketshim stats {}`)", process.pid),
-        &json!({ "sealed": sealed, "opened": opened, "refused": refused }),
+        format_args!(
+            "{sealed} sealed, {opened} opened, {refused} refused; {once} serialised once (`ticketshim stats {}`)",
+            process.pid
+        ),
+        &json!({ "sealed": sealed, "opened": opened, "refused": refused, "serialised_once": once }),
     );
     // The server may have hidden its settings, and with them its state file.
     let keys: Vec<ProcessKeys> = fork_groups.iter().flat_map(|group| group.keys.iter().copied()).collect();

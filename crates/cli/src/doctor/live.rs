@@ -64,6 +64,7 @@ fn look(report: &mut Report, process: &Process) -> (Outcome, String) {
     if library.is_deleted {
         report.note("libticketshim.so was replaced since the process started: restart it to use the new one");
     }
+    files.libraries.iter().for_each(|elf| version::note_unseen_calls(report, elf));
     show_descendants(report, process);
     let settings = settings_of(report, process, unit.as_ref());
     let on = settings.as_ref().is_none_or(|settings| keys::settings(report, settings));

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use super::report::Report;
+use crate::elf::Elf;
+
 /// `OpenSSL 3.0.19 27 Jan 2026`, or another library's like text; `None` if there is none.
 pub fn openssl(path: &Path) -> Option<String> {
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
@@ -19,6 +22,18 @@ pub fn inside(path: &Path) -> Option<String> {
     let has_it = data.iter().enumerate().any(|(at, byte)| *byte == MARK[0] && data[at..].starts_with(MARK));
     // With what it takes to make a context and no more, the text of its version is not there.
     has_it.then(|| find(&data).unwrap_or_else(|| "an OpenSSL".to_owned()))
+}
+
+/// Says of a libssl that tickets cost with it what they cost in stock: the library works as well, and saves no time.
+pub fn note_unseen_calls(report: &mut Report, libssl: &Elf) {
+    if libssl.defines_libssl && !libssl.calls_are_seen {
+        let path = libssl.path.display();
+        report.note(format_args!(
+            "this libssl calls its own functions directly (it was linked with -Bsymbolic or the like), so the session of a \
+             ticket is serialised five times, as without the library, and not once. That is time, nothing else. \
+             `readelf -rW {path} | grep i2d_SSL_SESSION` shows a line where the calls can be seen"
+        ));
+    }
 }
 
 /// The same in bytes that are at hand.

@@ -129,6 +129,9 @@ counters! {
     Total Ended: "ended", "ticketshim_ended_total", c =
         "Handshakes that were ended: a ticket had opened, and then the server's callbacks demanded other client \
          certificates for that name than before.";
+    Total SerialisedOnce: "serialised_once", "ticketshim_serialised_once_total", c =
+        "Of the sealed tickets, those whose session was serialised once instead of five times (where the calls that libssl \
+         makes of its own functions can be seen).";
 }
 
 /// Those that can go down.
@@ -222,6 +225,7 @@ mod tests {
             "detached_raw_keys",
             "refused_policy",
             "ended",
+            "serialised_once",
         ];
         assert_eq!(names[..first.len()], first);
     }
