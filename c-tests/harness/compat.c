@@ -162,13 +162,18 @@ int ts_null_ctx_checks_lists(void)
     return OPENSSL_VERSION_NUMBER < 0x30200000L;
 }
 
-void ts_session_set_age(SSL_SESSION *ss, long seconds)
+void ts_session_set_time(SSL_SESSION *ss, long when)
 {
 #if OPENSSL_VERSION_NUMBER >= 0x30300000L
-    SSL_SESSION_set_time_ex(ss, time(NULL) - seconds);
+    SSL_SESSION_set_time_ex(ss, (time_t)when);
 #else
-    SSL_SESSION_set_time(ss, (long)(time(NULL) - seconds));
+    SSL_SESSION_set_time(ss, when);
 #endif
+}
+
+void ts_session_set_age(SSL_SESSION *ss, long seconds)
+{
+    ts_session_set_time(ss, (long)time(NULL) - seconds);
 }
 
 void ts_flush_sessions(SSL_CTX *ctx)

@@ -438,7 +438,8 @@ int ts_null_ctx_checks_lists(void);
 /* Puts an entry of somebody else's on the error queue. */
 void ts_raise_foreign_error(void);
 
-/* SSL_SESSION_set_time(): the session was made so many seconds ago. */
+/* SSL_SESSION_set_time(): the session was made then; so many seconds ago. */
+void ts_session_set_time(SSL_SESSION *ss, long when);
 void ts_session_set_age(SSL_SESSION *ss, long seconds);
 
 /* Does this side know a certificate of its peer's, from now or from the session? */
