@@ -63,6 +63,7 @@ macro_rules! enter {
         );
     };
 }
+#[cfg(mechanism = "provider")]
 pub(super) use enter;
 
 version_libssl!("i2d_SSL_SESSION");
