@@ -93,6 +93,8 @@ struct ticketshim_stats {
   // Of the sealed tickets, those whose session was serialised once instead of five times (where the calls that
   // libssl makes of its own functions can be seen).
   uint64_t serialised_once;
+  // Refused: a certificate that the client was let in with has expired since.
+  uint64_t refused_client_expired;
 };
 
 #if !defined(TICKETSHIM_OPENSSL_HEADER)

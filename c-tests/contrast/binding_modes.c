@@ -2,7 +2,7 @@
  * binding_modes.c: what each TICKETSHIM_BIND lets through. The setting is read
  * when the library is loaded, so this program is run once for each:
  *
- * ts-run: TICKETSHIM_BIND=context
+ * ts-run: TICKETSHIM_BIND=stock
  * ts-run: TICKETSHIM_BIND=strict
  * ts-run: TICKETSHIM_BIND=sni
  * ts-run: TICKETSHIM_BIND=none
@@ -16,14 +16,14 @@
 #define A "a.example"
 #define B "b.example"
 
-/* How a journey ends in the four modes, from the tightest to the loosest. */
+/* How a journey ends in the four modes. */
 typedef struct by_mode {
-    ts_fate context, strict, sni, none;
+    ts_fate as_stock, strict, sni, none;
 } by_mode;
 
 static ts_fate of_mode(const by_mode *m)
 {
-    return ts_bind_is("context") ? m->context : ts_bind_is("strict") ? m->strict
+    return ts_bind_is("stock") ? m->as_stock : ts_bind_is("strict") ? m->strict
         : ts_bind_is("sni") ? m->sni : m->none;
 }
 
@@ -53,12 +53,12 @@ static void matrix(ts_proto p)
     go(&j, "the same context and name",
        (by_mode) { TS_RESUMES, TS_RESUMES, TS_RESUMES, TS_RESUMES });
     j.to_name = B;
-    go(&j, "another name", (by_mode) { TS_FULL, TS_FULL, TS_FULL, TS_RESUMES });
+    go(&j, "another name", (by_mode) { TS_RESUMES, TS_FULL, TS_FULL, TS_RESUMES });
     j.to_name = NULL;
-    go(&j, "a name to none", (by_mode) { TS_FULL, TS_FULL, TS_FULL, TS_RESUMES });
+    go(&j, "a name to none", (by_mode) { TS_RESUMES, TS_FULL, TS_FULL, TS_RESUMES });
     j.from_name = NULL;
     j.to_name = A;
-    go(&j, "no name to one", (by_mode) { TS_FULL, TS_FULL, TS_FULL, TS_RESUMES });
+    go(&j, "no name to one", (by_mode) { TS_RESUMES, TS_FULL, TS_FULL, TS_RESUMES });
 
     j.from_name = A;
     j.stock = TS_FULL;
@@ -81,7 +81,7 @@ static void matrix(ts_proto p)
     j.from = private;
     j.to = others;
     go(&j, "another client CA",
-       (by_mode) { TS_DENIED, TS_DENIED, TS_RESUMES, TS_RESUMES });
+       (by_mode) { TS_DENIED, TS_DENIED, TS_DENIED, TS_DENIED });
     j.stock = TS_ASKED;
     j.from = ctx;
     j.to = private;

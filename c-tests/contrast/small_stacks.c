@@ -63,7 +63,9 @@ static void expand(const unsigned char key[32], const char *label,
 {
     unsigned char info[64];
     unsigned int len = 32;
-    size_t n = (size_t)snprintf((char *)info, sizeof(info), "ticketshim v1 %s", label);
+    size_t n = (size_t)snprintf(
+        (char *)info, sizeof(info), "ticketshim v%d %s",
+        strcmp(label, "mac") == 0 || strcmp(label, "root") == 0 ? 2 : 1, label);
 
     info[n++] = 1;
     if (HMAC(EVP_sha256(), key, 32, info, n, out, &len) == NULL)

@@ -25,10 +25,10 @@
 #define NAME     16
 #define SALT     16
 #define INSTANCE 12
-#define HEADER    4
+#define HEADER    5          /* at least */
 #define TAG      16
 #define MAC      32
-#define OVERHEAD (NAME + SALT + HEADER + TAG + MAC)
+#define OVERHEAD (NAME + SALT + HEADER + TAG + MAC) /* at least */
 #define ERA    4096           /* epochs */
 
 static void fail(const char *what, const char *name)
@@ -168,7 +168,7 @@ static void step(unsigned char secret[KEY], const char *label)
 static void ticket_key(const unsigned char *root, const unsigned char *salt,
                        const unsigned char *binding, unsigned char *key)
 {
-    static const char label[] = "ticketshim v1 ticket";
+    static const char label[] = "ticketshim v2 ticket";
     unsigned char info[sizeof(label) - 1 + INSTANCE + 32];
 
     memcpy(info, label, sizeof(label) - 1);
@@ -201,6 +201,14 @@ static int open_gcm(const unsigned char *key, const unsigned char *nonce,
     return good;
 }
 
+/* The length of a header, by its first byte: 0 for one that there is not. */
+static size_t header_len(unsigned char kind)
+{
+    if (kind > 15 || (kind & 3) == 3)
+        return 0;
+    return HEADER + (kind & 4 ? 4 : 0) + (kind & 8 ? 7 : 0);
+}
+
 /*
  * The whole way, from an epoch's link: header and DER to `out`. Returns the
  * DER's length, or -1 and what is wrong.
@@ -217,22 +225,25 @@ static long open_ticket(const unsigned char *link, const unsigned char *binding,
     if (len < OVERHEAD)
         return -1;
     *why = "another epoch's key name";
-    derive(link, "ticketshim v1 key name", name, NAME);
+    derive(link, "ticketshim v2 key name", name, NAME);
     if (memcmp(name, ticket, NAME) != 0)
         return -1;
     *why = "wrong MAC";
-    derive(link, "ticketshim v1 mac", mac_key, KEY);
+    derive(link, "ticketshim v2 mac", mac_key, KEY);
     if (HMAC(EVP_sha256(), mac_key, KEY, ticket, len - MAC, mac, NULL) == NULL
         || CRYPTO_memcmp(mac, ticket + len - MAC, MAC) != 0)
         return -1;
     *why = "sealed for another place";
-    derive(link, "ticketshim v1 root", root, KEY);
+    derive(link, "ticketshim v2 root", root, KEY);
     ticket_key(root, salt, binding, key);
     nonce_of(salt, nonce);
     len -= NAME + SALT + TAG + MAC;
     if (!open_gcm(key, nonce, sealed, len, sealed + len, out))
         return -1;
-    return (long)(len - HEADER);
+    *why = "no header of this version";
+    if (header_len(out[0]) == 0 || header_len(out[0]) > len)
+        return -1;
+    return (long)(len - header_len(out[0]));
 }
 
 /* ---- the binding -------------------------------------------------------------------- */
@@ -298,24 +309,25 @@ static void check_policies(void)
 {
     unsigned char digest[32];
     const unsigned char nobody[4] = { 0, 0, 0, 0 };
-    EVP_MD_CTX *h = start("ticketshim v1 trust");
+    EVP_MD_CTX *h = start("ticketshim v2 trust");
 
     sorted(h, 1, "certificate");
     sorted(h, 2, "revocation_list");
     finish(h, digest);
     is("trust_digest", digest, 32);
 
-    h = start("ticketshim v1 policy");
+    h = start("ticketshim v2 policy");
     field(h, 1, nobody, 4);
     finish(h, digest);
     is("policy_digest_open", digest, 32);
 
-    h = start("ticketshim v1 policy");
+    h = start("ticketshim v2 policy");
     field(h, 1, get("verify_mode", 4), 4);
     field(h, 2, get("verify_depth", 4), 4);
     field(h, 8, get("store_depth", 4), 4);
     field(h, 9, get("security_level", 4), 4);
     field(h, 6, get("verify_flags", 4), 4);
+    field(h, 10, get("app_hooks", 4), 4);
     fields(h, 3, "client_ca_name");
     fields(h, 5, "ca_name");
     field(h, 7, get("trust_digest", 32), 32);
@@ -323,36 +335,56 @@ static void check_policies(void)
     is("policy_digest", digest, 32);
 }
 
+static void check_context(const char *name, const char *sid_ctx, const char *id)
+{
+    unsigned char digest[32];
+    EVP_MD_CTX *h = start("ticketshim v2 context");
+
+    field(h, 1, get(sid_ctx, 0), length(sid_ctx));
+    field(h, 4, get(id, 0), length(id));
+    finish(h, digest);
+    is(name, digest, 32);
+}
+
+static void check_binding(const char *name, unsigned char tag, const char *server,
+                          const char *context, const char *policy)
+{
+    unsigned char digest[32];
+    EVP_MD_CTX *h = start("ticketshim v2 binding");
+
+    field(h, 1, get("protocol", 3), 3);
+    field(h, tag, get(server, 0), length(server));
+    field(h, 4, get(context, 32), 32);
+    field(h, 5, get(policy, 32), 32);
+    finish(h, digest);
+    is(name, digest, 32);
+}
+
 static void check_bindings(void)
 {
     unsigned char digest[32];
-    EVP_MD_CTX *h = start("ticketshim v1 context");
+    EVP_MD_CTX *h;
 
-    field(h, 1, get("session_id_context", 0), length("session_id_context"));
-    field(h, 4, get("context_id", 0), length("context_id"));
-    finish(h, digest);
-    is("context_digest", digest, 32);
-
+    check_context("context_digest", "session_id_context", "no_context_id");
+    check_context("context_digest_isolated", "session_id_context", "context_id");
     if (EVP_Digest(get("public_key", 0), length("public_key"), digest, NULL,
                    EVP_sha256(), NULL) != 1)
         fail("SHA-256", "");
     is("public_key_digest", digest, 32);
+    check_binding("binding_public_key", 3, "public_key_digest", "context_digest",
+                  "policy_digest_open");
+    check_binding("binding", 2, "server_name", "context_digest", "policy_digest");
+    check_binding("binding_isolated", 2, "server_name", "context_digest_isolated",
+                  "policy_digest");
 
-    h = start("ticketshim v1 binding");
-    field(h, 1, get("protocol", 3), 3);
-    field(h, 3, get("public_key_digest", 32), 32);
-    field(h, 4, get("context_digest", 32), 32);
-    field(h, 5, get("policy_digest_open", 32), 32);
+    h = start("ticketshim v2 context");
+    field(h, 1, "", 0);
+    field(h, 4, get("context_id", 16), 16);
     finish(h, digest);
-    is("binding_public_key", digest, 32);
-
-    h = start("ticketshim v1 binding");
-    field(h, 1, get("protocol", 3), 3);
-    field(h, 2, get("server_name", 0), length("server_name"));
-    field(h, 4, get("context_digest", 32), 32);
-    field(h, 5, get("policy_digest", 32), 32);
+    h = start("ticketshim v2 context only");
+    field(h, 4, digest, 32);
     finish(h, digest);
-    is("binding", digest, 32);
+    is("binding_stock", digest, 32);
 }
 
 /* ---- all of it ------------------------------------------------------------------------ */
@@ -384,17 +416,26 @@ static void check_chain(void)
 
 static void check_ticket(void)
 {
+    static const struct {
+        const char *ticket, *header, *binding, *not_binding;
+    } sealed[] = {
+        { "ticket", "header", "binding", "binding_public_key" },
+        { "ticket_portable", "header_portable", "binding", "binding_isolated" },
+        { "ticket_portable_early", "header_portable_early", "binding",
+          "binding_isolated" },
+        { "ticket_isolated", "header_isolated", "binding_isolated", "binding" },
+    };
     static unsigned char plain[MAX_BYTES];
     unsigned char out[KEY];
     const unsigned char *link = get("link", KEY), *ticket = get("ticket", 0);
     const char *why;
     long n;
 
-    derive(link, "ticketshim v1 key name", out, NAME);
+    derive(link, "ticketshim v2 key name", out, NAME);
     is("key_name", out, NAME);
-    derive(link, "ticketshim v1 mac", out, KEY);
+    derive(link, "ticketshim v2 mac", out, KEY);
     is("mac_key", out, KEY);
-    derive(link, "ticketshim v1 root", out, KEY);
+    derive(link, "ticketshim v2 root", out, KEY);
     is("root", out, KEY);
     derive(link, "ticketshim v1 next", out, KEY);
     is("next_link", out, KEY);
@@ -406,20 +447,23 @@ static void check_ticket(void)
     ok(memcmp(ticket + NAME, get("salt", SALT), SALT) == 0,
        "the salt is in the ticket");
 
-    n = open_ticket(link, get("binding", 32), ticket, length("ticket"), plain,
-                    &why);
-    ok(n >= 0, "the ticket opens");
-    if (n < 0) {
-        if (!quiet)
-            fprintf(stderr, "# it does not open: %s\n", why);
-        return;
+    for (size_t i = 0; i < sizeof(sealed) / sizeof(*sealed); i++) {
+        n = open_ticket(link, get(sealed[i].binding, 32), get(sealed[i].ticket, 0),
+                        length(sealed[i].ticket), plain, &why);
+        ok(n >= 0, "the ticket opens");
+        if (n < 0) {
+            if (!quiet)
+                fprintf(stderr, "# %s does not open: %s\n", sealed[i].ticket, why);
+            return;
+        }
+        is(sealed[i].header, plain, header_len(plain[0]));
+        is("der", plain + header_len(plain[0]), (size_t)n);
+        n = open_ticket(link, get(sealed[i].not_binding, 32),
+                        get(sealed[i].ticket, 0), length(sealed[i].ticket), plain,
+                        &why);
+        ok(n < 0 && strcmp(why, "sealed for another place") == 0,
+           "it does not open elsewhere");
     }
-    is("header", plain, HEADER);
-    is("der", plain + HEADER, (size_t)n);
-    n = open_ticket(link, get("binding_public_key", 32), ticket,
-                    length("ticket"), plain, &why);
-    ok(n < 0 && strcmp(why, "sealed for another place") == 0,
-       "it does not open elsewhere");
 }
 
 static void check_all(void)
@@ -473,10 +517,10 @@ static int open_one(char **hex)
         return 1;
     }
     printf("full handshake at %lu (Unix seconds modulo 2^32)\nder ",
-           (unsigned long)plain[0] << 24 | (unsigned long)plain[1] << 16
-           | (unsigned long)plain[2] << 8 | plain[3]);
+           (unsigned long)plain[1] << 24 | (unsigned long)plain[2] << 16
+           | (unsigned long)plain[3] << 8 | plain[4]);
     for (long i = 0; i < n; i++)
-        printf("%02x", plain[HEADER + i]);
+        printf("%02x", plain[header_len(plain[0]) + (size_t)i]);
     printf("\n");
     return 0;
 }

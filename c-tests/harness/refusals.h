@@ -7,4 +7,5 @@
     X(refused_too_old) \
     X(refused_malformed) \
     X(refused_no_sid_ctx) \
-    X(refused_policy)
+    X(refused_policy) \
+    X(refused_client_expired)

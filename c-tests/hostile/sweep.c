@@ -194,7 +194,7 @@ static void expand(const unsigned char *key, const char *label, const unsigned c
 /* docs/binding.md: TICKETSHIM_BIND=none, which binds to the version only. */
 static void binding_none(unsigned char out[32])
 {
-    static const char label[] = "ticketshim v1 binding";
+    static const char label[] = "ticketshim v2 binding";
     unsigned char m[64] = { 0, 0, 0, 0, sizeof(label) - 1 };
     size_t n = 5 + sizeof(label) - 1;
     const unsigned char protocol[] = { 1, 0, 0, 0, 3, 1, 3, version == TLS1_3_VERSION ? 4 : 3 };
@@ -213,14 +213,14 @@ static bytes seal_as_ours(const unsigned char *name, const unsigned char *link, 
     uint32_t now = (uint32_t)time(NULL);
     int n, last;
 
-    expand(link, "ticketshim v1 key name", NULL, 0, own);
-    expand(link, "ticketshim v1 mac", NULL, 0, mac);
-    expand(link, "ticketshim v1 root", NULL, 0, root);
+    expand(link, "ticketshim v2 key name", NULL, 0, own);
+    expand(link, "ticketshim v2 mac", NULL, 0, mac);
+    expand(link, "ticketshim v2 root", NULL, 0, root);
     memcpy(t.data, name != NULL ? name : own, NAME);
     memset(t.data + NAME, 0x42, SALT);
     memcpy(more, t.data + NAME, 12);
     binding_none(more + 12);
-    expand(root, "ticketshim v1 ticket", more, sizeof(more), key);
+    expand(root, "ticketshim v2 ticket", more, sizeof(more), key);
     memcpy(nonce + 8, t.data + NAME + 12, 4);
     for (int i = 0; i < 4; i++)
         header[i] = (unsigned char)(now >> (24 - 8 * i));

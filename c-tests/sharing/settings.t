@@ -48,7 +48,7 @@ journeys() { # journeys NAME [NAME=value…]
     shake "$port" 1.3 name=a.test "offer=$work/$name.pem"
     line="$line, $got $(counter "$port" binding)"
 }
-journeys context TICKETSHIM_BIND=context
+journeys stock TICKETSHIM_BIND=stock
 is "$line" "full 1, full 1, full 1" "bind context: no other name, context, or start of the server"
 journeys strict TICKETSHIM_BIND=strict
 is "$line" "full 1, full 1, resumed 0" "bind strict: no other name or context, but another start of the server"

@@ -14,7 +14,7 @@ use std::{env, process, slice};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use ticketshim_core::binding::{Binding, Context, Family, Policy, Protocol, Server};
-use ticketshim_core::format::{FullHandshake, Ticket};
+use ticketshim_core::format::{FullHandshake, Header, Ticket};
 use ticketshim_core::ring::Schedule;
 use ticketshim_core::seal::{open, seal};
 use ticketshim_core::{EpochLength, Found, Salt};
@@ -139,7 +139,7 @@ fn place(tls13: bool) -> Binding {
     let protocol = Protocol { family: Family::Tls, version: if tls13 { 0x0304 } else { 0x0303 } };
     let context = Context { session_id_context: b"ts", id: b"" }.digest();
     let policy = Policy { verify_mode: 0, clients: None }.digest();
-    Binding::new(protocol, Server::Name(b"server.test"), Some((&context, &policy)))
+    Binding::new(protocol, Server::Name(b"server.test"), Some(&context), Some(&policy))
 }
 
 /// A ticket under the server's keys.
@@ -151,8 +151,8 @@ fn authentic(tls13: bool, issued: &[u8], salt: [u8; 16], age: u32, changes: &[Ed
     let opened = open(keys, &place(tls13), &ticket).expect("the server's ticket opens for its place");
     let mut der = other.map_or(opened.der, <[u8]>::to_vec);
     edit(&mut der, changes, &[]);
-    let time = FullHandshake::at(now.saturating_sub(age.into()));
-    let mut sealed = seal(keys, &Salt(salt), &place(tls13), time, &der).expect("sealed");
+    let header = Header::anonymous(FullHandshake::at(now.saturating_sub(age.into())));
+    let mut sealed = seal(keys, &Salt(salt), &place(tls13), &header, &der).expect("sealed");
     sealed.truncate(LONGEST);
     sealed
 }

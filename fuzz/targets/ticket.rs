@@ -10,7 +10,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use ticketshim_core::binding::{Binding, Context, Family, Policy, Protocol, Server};
 use ticketshim_core::derive::Secret;
-use ticketshim_core::format::{FullHandshake, OVERHEAD, Refusal, Ticket};
+use ticketshim_core::format::{FullHandshake, Header, MIN_OVERHEAD, Refusal, Ticket};
 use ticketshim_core::ring::Schedule;
 use ticketshim_core::seal::{open, seal, verify_mac};
 use ticketshim_core::session::Session;
@@ -52,11 +52,11 @@ fn binding(name: Option<&[u8]>, id_context: &[u8]) -> Binding {
     let context = Context { session_id_context: id_context, id: b"" }.digest();
     let policy = Policy { verify_mode: 1, clients: None }.digest();
     let server = name.map_or(Server::Unnamed, Server::Name);
-    Binding::new(Protocol { family: Family::Tls, version: 0x0304 }, server, Some((&context, &policy)))
+    Binding::new(Protocol { family: Family::Tls, version: 0x0304 }, server, Some(&context), Some(&policy))
 }
 
 /// As the server does it: by name, by MAC, by place.
-fn offer(ring: &Ring, now: u64, place: &Binding, bytes: &[u8]) -> Result<(Vec<u8>, FullHandshake), Refusal> {
+fn offer(ring: &Ring, now: u64, place: &Binding, bytes: &[u8]) -> Result<(Vec<u8>, Header), Refusal> {
     let ticket = Ticket::parse(bytes)?;
     let keys = match ring.find(&ticket.key_name, now) {
         Found::Keys { keys, .. } => keys,
@@ -65,7 +65,7 @@ fn offer(ring: &Ring, now: u64, place: &Binding, bytes: &[u8]) -> Result<(Vec<u8
     };
     let opened = open(keys, place, &ticket);
     assert_eq!(opened.is_err() && verify_mac(keys, &ticket).is_ok(), opened.as_ref().err() == Some(&Refusal::Binding));
-    opened.map(|opened| (opened.der, opened.time))
+    opened.map(|opened| (opened.der, opened.header))
 }
 
 fuzz_target!(|case: Case| {
@@ -73,16 +73,16 @@ fuzz_target!(|case: Case| {
     let offered_at = NOW.saturating_add_signed(case.offered.into());
     let (there, here) = (ring(sealed_at), ring(offered_at));
     let place = binding(case.name.as_deref(), &case.id_context);
-    let time = FullHandshake::at(sealed_at);
-    let make = |salt: [u8; 16]| seal(there.sealing(sealed_at).unwrap(), &Salt(salt), &place, time, &case.der).unwrap();
+    let header = Header::anonymous(FullHandshake::at(sealed_at));
+    let make = |salt: [u8; 16]| seal(there.sealing(sealed_at).unwrap(), &Salt(salt), &place, &header, &case.der).unwrap();
     let ticket = make(case.salt);
-    assert_eq!(ticket.len(), case.der.len() + OVERHEAD);
+    assert_eq!(ticket.len(), case.der.len() + MIN_OVERHEAD);
 
     // Opens, unless its time has come.
     let same = offer(&here, offered_at, &place, &ticket);
     let epochs = (offered_at / HOUR).abs_diff(sealed_at / HOUR);
     match &same {
-        Ok((der, opened)) => assert_eq!((der, opened), (&case.der, &time)),
+        Ok((der, opened)) => assert_eq!((der, opened), (&case.der, &header)),
         Err(why) => assert!(matches!(why, Refusal::Expired | Refusal::UnknownKey) && epochs > 1, "{why:?}"),
     }
 

@@ -17,7 +17,7 @@ use crate::libssl::context::{self, KeySource};
 use crate::libssl::ffi::{self, AnyFn};
 use crate::libssl::guard::{Api, guard};
 use crate::libssl::handle::{Ctx, Ssl};
-use crate::libssl::{connection, real, role, servername_callback};
+use crate::libssl::{connection, prediction, real, role, servername_callback};
 
 version_libssl!("SSL_CTX_new");
 /// SSL_CTX_new(3): the context gets the core.
@@ -187,7 +187,9 @@ pub unsafe extern "C-unwind" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX
         }
         let real = real::SET_SSL_CTX.get()?;
         // SAFETY: the caller's promise: a live SSL, which no other thread uses (SSL_set_SSL_CTX(3), openssl-threads(7)).
-        unsafe { Ssl::new(ssl) }.connection();
+        let live = unsafe { Ssl::new(ssl) };
+        live.connection();
+        prediction::policy_changes(live);
         Some(real)
     });
     let Some(real) = real else { return ptr::null_mut() };
@@ -226,9 +228,11 @@ pub unsafe extern "C" fn SSL_set_verify(ssl: *mut SSL, mode: c_int, callback: An
         }
         let Some(real) = real::SSL_SET_VERIFY.get() else { return };
         // SAFETY: the caller's promise: a live SSL, which no other thread uses (SSL_set_verify(3), openssl-threads(7)).
-        if let Some(ctx) = unsafe { Ssl::new(ssl) }.ctx() {
+        let live = unsafe { Ssl::new(ssl) };
+        if let Some(ctx) = live.ctx() {
             context::set_verify_mode(ctx, mode);
         }
+        prediction::policy_changes(live);
         call!(real(ssl, mode, callback));
     });
 }

@@ -84,21 +84,25 @@ impl ContextHooks {
     }
 }
 
-/// A context of this process has a certificate callback, or had one.
+/// A context of this process has a certificate callback, or had one; or a server's connection was given one in its handshake.
 static CERT_CALLBACKS: AtomicBool = AtomicBool::new(false);
 
 /// The application has set a hook of a context, or taken it back.
 pub(crate) fn set_for_context(ctx: Ctx<'_>, hook: AppHooks, present: bool) {
-    note(hook, present);
     if let Some(context) = ctx.part() {
+        note(hook, present);
         context.hooks.set(hook, present);
     }
 }
 
 /// The application has set a hook of a connection, or taken it back.
 pub(crate) fn set_for_connection(ssl: Ssl<'_>, hook: AppHooks, present: bool) {
-    note(hook, present);
     if let Some(connection) = ssl.connection() {
+        // One that is set before the handshake shows on the connection, when it matters. (And clients have such callbacks
+        // too.)
+        if ssl.is_server() && !ssl.is_before_handshake() {
+            note(hook, present);
+        }
         connection.hooks.set(connection.hooks.get().with(hook, present));
     }
 }

@@ -24,14 +24,26 @@ use super::memory::{AppendList, Cached, cached};
 pub(crate) struct BindingFacts {
     /// Names this very context, in this process and those forked from it.
     pub(super) id: [u8; 16],
-    /// Of the session id context in force, with the id if the mode binds to that: the words of a [`ContextDigest`]. Whoever
-    /// sets another while a handshake reads it gives that one, as in libssl, a mixture: facts of no context that there was.
-    context: [AtomicU64; 4],
+    /// Whether no other context can ever have that id.
+    is_unique: bool,
+    /// Of the session id context in force.
+    context: SharedDigest,
+    /// The same with the id: what a ticket is bound to that opens in this very context only.
+    own_context: SharedDigest,
     public_keys: AppendList<Cached<[u8; 32]>>,
     pub(super) policies: Policies,
     /// What was read lately of whom the context trusts, and of its policy.
     pub(super) recent_trust: Recent,
     pub(super) recent_policy: Recent,
+}
+
+/// Where a ticket opens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reach {
+    /// Wherever the facts are the same.
+    Anywhere,
+    /// In the `SSL_CTX` that sealed it, and what was forked from it.
+    Own,
 }
 
 /// A connection at a point of the handshake at which the server name can be had.
@@ -59,58 +71,60 @@ impl<'h> Named<'h> for Evaluated<'h> {
 }
 
 impl BindingFacts {
-    /// `None` if a random id is needed and cannot be had, or memory has run out.
-    pub(crate) fn new(bind: Bind) -> Option<Self> {
+    pub(crate) fn new() -> Self {
+        let (id, is_unique) = new_id();
         let facts = Self {
-            id: new_id(bind)?,
-            context: Default::default(),
+            id,
+            is_unique,
+            context: SharedDigest::default(),
+            own_context: SharedDigest::default(),
             public_keys: AppendList::new(),
             policies: AppendList::new(),
             recent_trust: Recent::new(),
             recent_policy: Recent::new(),
         };
-        facts.set_id_context(&[], bind);
-        Some(facts)
+        facts.set_id_context(&[]);
+        facts
     }
 
     /// The application has set the context's session id context, which libssl lets nobody read.
-    pub(crate) fn set_id_context(&self, session_id_context: &[u8], bind: Bind) {
-        let id = if bind == Bind::Context { &self.id[..] } else { &[] };
-        let new = Context { session_id_context, id }.digest();
-        for (word, bytes) in self.context.iter().zip(new.0.as_chunks().0) {
-            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-        }
+    pub(crate) fn set_id_context(&self, session_id_context: &[u8]) {
+        self.context.set(Context { session_id_context, id: &[] }.digest());
+        self.own_context.set(Context { session_id_context, id: &self.id }.digest());
     }
 
-    fn context(&self) -> ContextDigest {
-        let mut context = ContextDigest([0; 32]);
-        for (bytes, word) in context.0.as_chunks_mut().0.iter_mut().zip(&self.context) {
-            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-        }
-        context
-    }
-
-    /// The binding of `ssl`, which started on `first`, whose part of ours this is, and ends under `policy` (`None`
-    /// where the mode leaves that out). `None` if memory has run out or the ClientHello's server name is not one.
+    /// The binding of `ssl`, which started on `first`, whose part of ours this is, and whose client is asked under `policy`
+    /// (`None` where the mode leaves that out). `None` if memory has run out, the ClientHello's server name is not one, or
+    /// the context has no id that tells it from all others.
     pub(super) fn binding<'h>(
         &self,
         ssl: impl Named<'h>,
         first: Ctx<'h>,
         policy: Option<&PolicyDigest>,
+        reach: Reach,
         bind: Bind,
     ) -> Option<Binding> {
-        let protocol = protocol(*ssl);
-        if bind == Bind::None {
-            return Some(Binding::new(protocol, Server::Unnamed, None));
+        if reach == Reach::Own && !self.is_unique {
+            return None;
         }
-        let server = match ssl.server_name()? {
-            Some(name) => Server::Name(name),
-            None => self.public_key(first)?,
+        if bind == Bind::Stock {
+            return Some(Binding::of_context(&Context { session_id_context: &[], id: &self.id }.digest()));
+        }
+        let context = match (reach, bind) {
+            (Reach::Own, _) => Some(self.own_context.get()),
+            (Reach::Anywhere, Bind::Strict) => Some(self.context.get()),
+            (Reach::Anywhere, _) => None,
         };
-        let context = self.context();
-        let within = policy.map(|policy| (&context, policy));
-        let hash = || Binding::new(protocol, server, within);
-        Some(match facts(protocol, &server, within) {
+        let protocol = protocol(*ssl);
+        let server = match bind {
+            Bind::None => Server::Unnamed,
+            _ => match ssl.server_name()? {
+                Some(name) => Server::Name(name),
+                None => self.public_key(first)?,
+            },
+        };
+        let hash = || Binding::new(protocol, server, context.as_ref(), policy);
+        Some(match facts(protocol, &server, context.as_ref(), policy) {
             Some(facts) => binding_cache::get_or_hash(&facts, hash),
             None => hash(),
         })
@@ -124,18 +138,39 @@ impl BindingFacts {
     }
 }
 
-/// Names a context. Where tickets are bound to it, no other may ever have that name; else it only has to be another's
-/// nowhere in this fork group, and a server that starts while the kernel has no randomness yet can have one too.
-fn new_id(bind: Bind) -> Option<[u8; 16]> {
+/// The words of a [`ContextDigest`]. Whoever sets another while a handshake reads it gives that one, as in libssl, a mixture:
+/// facts of no context that there was.
+#[derive(Default)]
+struct SharedDigest([AtomicU64; 4]);
+
+impl SharedDigest {
+    fn set(&self, new: ContextDigest) {
+        for (word, bytes) in self.0.iter().zip(new.0.as_chunks().0) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> ContextDigest {
+        let mut context = ContextDigest([0; 32]);
+        for (bytes, word) in context.0.as_chunks_mut().0.iter_mut().zip(&self.0) {
+            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        context
+    }
+}
+
+/// Names a context, and says whether no other can have that name. A server that starts while the kernel has no randomness yet
+/// has one that is another's nowhere in its fork group.
+fn new_id() -> ([u8; 16], bool) {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut id = [0; 16];
     if ticketshim_keys::random::fill(&mut id) {
-        return Some(id);
+        return (id, true);
     }
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let words = [u64::from(std::process::id()), count].map(u64::to_ne_bytes);
     id.copy_from_slice(words.as_flattened());
-    (bind != Bind::Context).then_some(id)
+    (id, false)
 }
 
 /// All that a [`Binding`] depends on, for the cache of those that were hashed: of a fixed length, each field in its place,
@@ -143,7 +178,8 @@ fn new_id(bind: Bind) -> Option<[u8; 16]> {
 fn facts(
     protocol: Protocol,
     server: &Server<'_>,
-    within: Option<(&ContextDigest, &PolicyDigest)>,
+    context: Option<&ContextDigest>,
+    policy: Option<&PolicyDigest>,
 ) -> Option<[u8; binding_cache::FACTS]> {
     let (kind, name): (u8, &[u8]) = match server {
         Server::Name(name) => (1, name),
@@ -153,10 +189,13 @@ fn facts(
     let [high, low] = protocol.version.to_be_bytes();
     let mut facts = [0; binding_cache::FACTS];
     let (head, rest) = facts.split_first_chunk_mut()?;
-    *head = [kind, protocol.family as u8, high, low, u8::from(within.is_some()), u8::try_from(name.len()).ok()?];
+    let has = u8::from(context.is_some()) | u8::from(policy.is_some()) << 1;
+    *head = [kind, protocol.family as u8, high, low, has, u8::try_from(name.len()).ok()?];
     let (digests, rest) = rest.split_first_chunk_mut::<64>()?;
-    if let Some((context, policy)) = within {
+    if let Some(context) = context {
         *digests.first_chunk_mut()? = context.0;
+    }
+    if let Some(policy) = policy {
         *digests.last_chunk_mut()? = policy.0;
     }
     rest.get_mut(..name.len())?.copy_from_slice(name);
@@ -214,23 +253,25 @@ mod tests {
         let tls13 = Protocol { family: Family::Tls, version: 0x0304 };
         let (context, policy) = (&ContextDigest([0; 32]), &PolicyDigest([0; 32]));
         let all = [
-            facts(tls13, &Server::Unnamed, None),
-            facts(tls13, &Server::Unnamed, Some((context, policy))),
-            facts(tls13, &Server::Unnamed, Some((&ContextDigest([1; 32]), policy))),
-            facts(tls13, &Server::Unnamed, Some((context, &PolicyDigest([1; 32])))),
-            facts(tls13, &Server::Name(b""), None),
-            facts(tls13, &Server::Name(b"\0"), None),
-            facts(tls13, &Server::Name(b"a.example"), None),
-            facts(tls13, &Server::Name(&[1; 32]), None),
-            facts(tls13, &Server::PublicKey([1; 32]), None),
-            facts(Protocol { family: Family::Quic, ..tls13 }, &Server::Unnamed, None),
-            facts(Protocol { version: 0x0303, ..tls13 }, &Server::Unnamed, None),
+            facts(tls13, &Server::Unnamed, None, None),
+            facts(tls13, &Server::Unnamed, Some(context), Some(policy)),
+            facts(tls13, &Server::Unnamed, Some(&ContextDigest([1; 32])), Some(policy)),
+            facts(tls13, &Server::Unnamed, Some(context), Some(&PolicyDigest([1; 32]))),
+            facts(tls13, &Server::Unnamed, Some(context), None),
+            facts(tls13, &Server::Unnamed, None, Some(policy)),
+            facts(tls13, &Server::Name(b""), None, None),
+            facts(tls13, &Server::Name(b"\0"), None, None),
+            facts(tls13, &Server::Name(b"a.example"), None, None),
+            facts(tls13, &Server::Name(&[1; 32]), None, None),
+            facts(tls13, &Server::PublicKey([1; 32]), None, None),
+            facts(Protocol { family: Family::Quic, ..tls13 }, &Server::Unnamed, None, None),
+            facts(Protocol { version: 0x0303, ..tls13 }, &Server::Unnamed, None, None),
         ];
         for (i, a) in all.iter().enumerate() {
             assert!(a.is_some() && all[..i].iter().all(|b| a != b), "{i}");
         }
         let longest = binding_cache::FACTS - 70;
-        assert!(facts(tls13, &Server::Name(&vec![b'a'; longest]), Some((context, policy))).is_some());
-        assert!(facts(tls13, &Server::Name(&vec![b'a'; longest + 1]), Some((context, policy))).is_none());
+        assert!(facts(tls13, &Server::Name(&vec![b'a'; longest]), Some(context), Some(policy)).is_some());
+        assert!(facts(tls13, &Server::Name(&vec![b'a'; longest + 1]), Some(context), Some(policy)).is_none());
     }
 }

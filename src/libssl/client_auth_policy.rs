@@ -12,7 +12,7 @@ use ticketshim_keys::recent::FACTS;
 
 use super::handle::{Ctx, Ssl};
 use super::memory::{AppendList, Cached, cached};
-use super::{client_auth, trust_store};
+use super::{app_hooks, client_auth, trust_store};
 
 /// Hashes of policies, kept with the context that they were met at.
 pub(crate) type Policies = AppendList<Cached<PolicyDigest>>;
@@ -22,7 +22,7 @@ pub(crate) type Policies = AppendList<Cached<PolicyDigest>>;
 const INDECISIVE_FLAGS: u32 = 0x8000 | 0x10_0000 | 0x800;
 
 /// How many numbers a policy has.
-const NUMBERS: usize = 5;
+const NUMBERS: usize = 6;
 const _: () = assert!(NUMBERS + 7 <= FACTS);
 
 /// Nothing is asked: nearly every connection there is.
@@ -43,8 +43,9 @@ pub(super) fn of(ssl: Ssl<'_>) -> Option<PolicyDigest> {
     let store = trust_store::of(ssl)?;
     let flags = (ssl.param().flags() | store.flags) as u32 & !INDECISIVE_FLAGS;
     let security_level = ssl.security_level();
+    let app_hooks = app_hooks::of(ssl).bits();
     let (trust, store_depth) = (store.trust, store.depth);
-    let numbers = [verify_mode, depth as u32, store_depth as u32, security_level as u32, flags];
+    let numbers = [verify_mode, depth as u32, store_depth as u32, security_level as u32, flags, app_hooks];
     // Names are not compared for each connection.
     let recent = ssl.ctx().and_then(Ctx::part).map(|context| &context.facts.recent_policy);
     let glance =
@@ -55,7 +56,8 @@ pub(super) fn of(ssl: Ssl<'_>) -> Option<PolicyDigest> {
     let (client_ca_names, ca_names) = (ssl.client_ca_names()?, ssl.ca_names()?);
     let (client_ca_names, ca_names) = (client_ca_names.as_slice(), ca_names.as_slice());
     let hash = || {
-        let clients = Clients { depth, store_depth, security_level, flags, client_ca_names, ca_names, trust };
+        let clients =
+            Clients { depth, store_depth, security_level, flags, app_hooks, client_ca_names, ca_names, trust };
         Policy { verify_mode, clients: Some(clients) }.digest()
     };
     // Compared in this order only with one another, and so that no two policies look the same (DER names say how long

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use openssl_sys::{SSL_CTX, SSL_METHOD};
 use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
-use ticketshim_core::format::FullHandshake;
+use ticketshim_core::format::{Client, FullHandshake};
 use ticketshim_keys::settings::Mode;
 
 use super::app_hooks::AppHooks;
@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     /// The last ticket of this connection that opened.
     pub(super) opened: Cell<Option<OpenedTicket>>,
     prediction: Cell<Prediction>,
+    /// What its full handshake led to has been noted.
+    pub(super) noted: Cell<bool>,
     /// Which of the application's code has a say here, beside its context's.
     pub(super) hooks: Cell<AppHooks>,
     /// Which ClientHello the prediction is of: the start of its random.
@@ -37,7 +39,17 @@ pub(crate) struct Connection {
 #[derive(Clone, Copy)]
 pub(super) struct OpenedTicket {
     pub(super) time: FullHandshake,
+    pub(super) client: Client,
+    /// For how many seconds after that time the client's certificates are valid.
+    pub(super) valid_for: Option<u32>,
     pub(super) binding: Binding,
+    /// It opened because this very context has sealed it, and would nowhere else.
+    #[expect(dead_code, reason = "asked when a certificate is demanded late")]
+    pub(super) own: bool,
+    /// This very context has sealed it, as far as that is known: for what opens nowhere else, and for sessions that allow
+    /// early data.
+    #[expect(dead_code, reason = "asked about early data")]
+    pub(super) origin_is_own: bool,
     /// Which session it is (`ticketshim_core::session::fingerprint`); TLS 1.2 and below only, where it stays the same.
     pub(super) session: Option<[u8; 16]>,
     /// Whom the connection lets in, as it was predicted when the ticket was opened; `None` where that is not bound.
@@ -58,6 +70,7 @@ impl Connection {
             prediction: Cell::default(),
             predicted_for: Cell::default(),
             hooks: Cell::default(),
+            noted: Cell::default(),
         };
         new.starts_on(first);
         Some(new)

@@ -84,14 +84,10 @@ pub(crate) fn attach_new(ctx: Option<Ctx<'_>>, fetches_its_own: bool) {
         not_attached();
         return;
     }
-    let Some(facts) = BindingFacts::new(shim().settings.bind) else {
-        add(Counter::Failures);
-        return;
-    };
     let context = Context {
         sources: ForkMutex::new(KeySources::default()),
         fetches_its_own,
-        facts,
+        facts: BindingFacts::new(),
         servername: Servername::default(),
         hooks: ContextHooks::default(),
         verifies: AtomicBool::new(false),
@@ -156,7 +152,7 @@ pub(crate) fn set_id_context(ctx: Ctx<'_>, bytes: &[u8]) {
     let Some(context) = ctx.part() else { return };
     context.is_server.store(true, Ordering::Relaxed);
     context.tell_who_asks();
-    context.facts.set_id_context(bytes, shim().settings.bind);
+    context.facts.set_id_context(bytes);
 }
 
 /// Whether the core was given a part of this context. It may be another libssl's: nothing is read there.

@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_int, c_long, c_uchar, c_uint, c_void};
 
 use openssl_sys::{
-    ASN1_OBJECT, CRYPTO_EX_DATA, EVP_MD, OPENSSL_STACK, SSL, SSL_CTX, SSL_METHOD, X509, X509_ALGOR, X509_CRL,
-    X509_NAME, X509_OBJECT, X509_STORE, X509_VERIFY_PARAM, stack_st_X509_NAME,
+    ASN1_OBJECT, ASN1_TIME, CRYPTO_EX_DATA, EVP_MD, EVP_PKEY, OPENSSL_STACK, SSL, SSL_CTX, SSL_METHOD, SSL_SESSION,
+    X509, X509_ALGOR, X509_CRL, X509_NAME, X509_OBJECT, X509_STORE, X509_VERIFY_PARAM, stack_st_X509_NAME,
 };
 
 /// The function pointer of `SSL_CTX_callback_ctrl` (<openssl/ssl.h>): its real type depends on the command.
@@ -86,6 +86,21 @@ unsafe extern "C" {
     pub(crate) fn CRYPTO_set_ex_data(ad: *mut CRYPTO_EX_DATA, idx: c_int, val: *mut c_void) -> c_int;
     pub(crate) fn CRYPTO_get_ex_data(ad: *const CRYPTO_EX_DATA, idx: c_int) -> *mut c_void;
 
+    // The pointer types of openssl-sys's own declarations differ, or it has none.
+    pub(crate) fn SSL_SESSION_get0_peer(s: *mut SSL_SESSION) -> *mut X509;
+    pub(crate) fn SSL_get0_peer_rpk(s: *const SSL) -> *mut EVP_PKEY;
+    pub(crate) fn SSL_get_srp_username(s: *mut SSL) -> *mut c_char;
+    pub(crate) fn SSL_get_ciphers(s: *const SSL) -> *mut OPENSSL_STACK;
+    pub(crate) fn SSL_get0_verified_chain(s: *const SSL) -> *mut OPENSSL_STACK;
+    pub(crate) fn SSL_client_hello_get0_random(s: *mut SSL, out: *mut *const c_uchar) -> usize;
+    pub(crate) fn SSL_in_before(s: *const SSL) -> c_int;
+    pub(crate) fn X509_get0_notAfter(x: *const X509) -> *const ASN1_TIME;
+    pub(crate) fn ASN1_TIME_diff(
+        days: *mut c_int,
+        seconds: *mut c_int,
+        from: *const ASN1_TIME,
+        to: *const ASN1_TIME,
+    ) -> c_int;
     pub(crate) fn SSL_is_server(s: *const SSL) -> c_int;
     pub(crate) fn SSL_is_dtls(s: *const SSL) -> c_int;
     pub(crate) fn SSL_get0_CA_list(s: *const SSL) -> *const stack_st_X509_NAME;

@@ -11,17 +11,18 @@
 //! - One thread at a time uses an `SSL`, and nobody changes a context while it serves (openssl-threads(7)).
 //! - What a `get0` function gives belongs to the object that it was asked of (crypto(7), "Library Conventions").
 
-use std::ffi::{CStr, c_int, c_long, c_uchar, c_ulong, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_ulong, c_void};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
 use std::slice;
 
 use openssl_sys::{
-    OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CTX, SSL_CTX_get_cert_store, SSL_CTX_get_ex_data,
-    SSL_CTX_get0_certificate, SSL_CTX_set_ex_data, SSL_SESSION, SSL_SESSION_get_master_key, SSL_SESSION_get_time,
-    SSL_SESSION_get_timeout, SSL_client_hello_get0_ext, SSL_ctrl, SSL_get_SSL_CTX, SSL_get_client_random,
-    SSL_get_ex_data, SSL_get_servername, SSL_get_session, SSL_get_verify_mode, SSL_session_reused, SSL_version,
+    EVP_PKEY, OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CIPHER, SSL_CIPHER_get_protocol_id, SSL_CTX,
+    SSL_CTX_get_cert_store, SSL_CTX_get_ex_data, SSL_CTX_get0_certificate, SSL_CTX_set_ex_data, SSL_SESSION,
+    SSL_SESSION_get_master_key, SSL_SESSION_get_max_early_data, SSL_SESSION_get_time, SSL_SESSION_get_timeout,
+    SSL_client_hello_get0_ext, SSL_ctrl, SSL_get_SSL_CTX, SSL_get_client_random, SSL_get_ex_data, SSL_get_psk_identity,
+    SSL_get_servername, SSL_get_session, SSL_get_verify_mode, SSL_get_verify_result, SSL_session_reused, SSL_version,
     TLSEXT_NAMETYPE_host_name, X509, X509_NAME, X509_STORE, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_flags,
     stack_st_X509_NAME,
 };
@@ -170,6 +171,53 @@ impl<'h> Ssl<'h> {
         Some([clients.addr() as u64, cas.addr() as u64, u64::from(counts[0]) << 32 | u64::from(counts[1])])
     }
 
+    /// For how many seconds from now (the system's clock) the certificates are valid that its peer was let in with: those
+    /// of the verified chain, or the one that its session has. `None` if there are none, or one that is not valid now.
+    pub(super) fn certificates_valid_for(self) -> Option<u64> {
+        // SAFETY: null, or a list that belongs to the SSL (SSL_get0_verified_chain(3)), which nothing changes in this call.
+        let chain = unsafe { elements::<X509>(self.verified_chain()) };
+        let peer = || self.session().map(SslSession::peer).filter(|peer| !peer.is_null());
+        let earliest = chain.map(remaining).min();
+        earliest.or_else(|| peer().map(|peer| remaining(peer)))?
+    }
+
+    /// Whether this cipher suite, as it is on the wire, is one of those that it may use (SSL_get_ciphers(3)).
+    pub(super) fn allows_cipher(self, suite: [u8; 2]) -> bool {
+        let suite = u16::from_be_bytes(suite);
+        // SAFETY: null, or a list that belongs to the SSL or its context (SSL_get_ciphers(3)), which nothing changes in this
+        // call.
+        let mut ciphers = unsafe { elements::<SSL_CIPHER>(self.ciphers()) };
+        // SAFETY: a cipher suite of the list: a constant of libssl's (SSL_CIPHER_get_protocol_id(3)).
+        ciphers.any(|cipher| unsafe { SSL_CIPHER_get_protocol_id(cipher) } == suite)
+    }
+
+    /// It knows its peer by a pre-shared key of TLS 1.2, or its session does (SSL_get_psk_identity(3)).
+    pub(super) fn has_psk_identity(self) -> bool {
+        !self.psk_identity().is_null()
+    }
+
+    /// Its peer has given a raw public key (SSL_get0_peer_rpk(3)).
+    pub(super) fn has_peer_key(self) -> bool {
+        !self.peer_rpk().is_null()
+    }
+
+    /// Its peer has given a name by SRP (SSL_get_srp_username(3)).
+    pub(super) fn has_srp_name(self) -> bool {
+        !self.srp_name().is_null()
+    }
+
+    /// Its handshake has not begun (SSL_in_before(3)).
+    pub(super) fn is_before_handshake(self) -> bool {
+        self.in_before() == 1
+    }
+
+    /// libssl is looking at its ClientHello, and calls the callbacks that choose by it (SSL_client_hello_get0_random(3)).
+    pub(super) fn has_client_hello(self) -> bool {
+        let mut random = ptr::null();
+        // SAFETY: a live SSL for 'h (`new`), and a place for a pointer.
+        unsafe { ffi::SSL_client_hello_get0_random(self.0, &mut random) > 0 }
+    }
+
     /// The store that its peer's certificate is verified with: its own, or that of its context. (1.1.1 does not say whether
     /// there is one of its own, and has no such command.)
     pub(super) fn verify_store(self) -> Option<Store<'h>> {
@@ -190,6 +238,8 @@ asks! { Ssl:
     pub(super) fn security_level = ffi::SSL_get_security_level => c_int;
     /// SSL_get_fd(3).
     fn descriptor = ffi::SSL_get_fd => c_int;
+    /// SSL_get_verify_result(3).
+    pub(super) fn verify_result = SSL_get_verify_result => c_long;
     /// SSL_version(3).
     pub(super) fn version = SSL_version => c_int;
     /// SSL_is_dtls(3).
@@ -198,6 +248,12 @@ asks! { Ssl:
     fn server = ffi::SSL_is_server => c_int;
     /// SSL_session_reused(3).
     fn reused = SSL_session_reused => c_int;
+    fn in_before = ffi::SSL_in_before => c_int;
+    fn ciphers = ffi::SSL_get_ciphers => *mut OPENSSL_STACK;
+    fn verified_chain = ffi::SSL_get0_verified_chain => *mut OPENSSL_STACK;
+    fn psk_identity = SSL_get_psk_identity => *const c_char;
+    fn peer_rpk = ffi::SSL_get0_peer_rpk => *mut EVP_PKEY;
+    fn srp_name = ffi::SSL_get_srp_username => *mut c_char;
     fn ctx_ptr = SSL_get_SSL_CTX => *mut SSL_CTX;
     fn session_ptr = SSL_get_session => *mut SSL_SESSION;
     fn client_ca_list = ffi::SSL_get_client_CA_list => *mut stack_st_X509_NAME;
@@ -328,6 +384,23 @@ impl CipherSsl {
     }
 }
 
+/// The same, of a callback that was called to open a ticket.
+#[derive(Clone, Copy)]
+pub(super) struct CipherHello(CipherSsl);
+
+impl From<Hello<'_>> for CipherHello {
+    fn from(hello: Hello<'_>) -> Self {
+        Self(CipherSsl::from(*hello))
+    }
+}
+
+impl CipherHello {
+    pub(super) fn get<'h>(self, call: &CipherCall<'h>) -> Hello<'h> {
+        // The callback had a ClientHello at hand (`From`), and the call of libssl that ran it is still running.
+        Hello(self.0.get(call))
+    }
+}
+
 /// libssl is running the cipher that a ticket key callback has set up.
 pub(super) struct CipherCall<'h>(PhantomData<&'h SSL>);
 
@@ -345,6 +418,18 @@ impl CipherCall<'_> {
 pub(super) struct SslSession<'h>(*mut SSL_SESSION, PhantomData<&'h SSL_SESSION>);
 
 impl SslSession<'_> {
+    /// It has the certificate of its peer.
+    #[inline]
+    pub(super) fn has_peer(self) -> bool {
+        !self.peer().is_null()
+    }
+
+    /// It allows early data.
+    #[inline]
+    pub(super) fn allows_early_data(self) -> bool {
+        self.max_early_data() > 0
+    }
+
     /// When it was made, in Unix seconds.
     pub(super) fn time(self) -> Option<u64> {
         u64::try_from(self.time_t()).ok()
@@ -367,6 +452,8 @@ asks! { SslSession:
     /// SSL_SESSION_get_timeout(3), in seconds.
     pub(super) fn timeout = SSL_SESSION_get_timeout => c_long;
     fn time_t = SSL_SESSION_get_time => c_long;
+    fn peer = ffi::SSL_SESSION_get0_peer => *mut X509;
+    fn max_early_data = SSL_SESSION_get_max_early_data => u32;
 }
 
 /// An `SSL_CTX`, inside a call that is made with it or with an `SSL` of its.
@@ -467,6 +554,29 @@ asks! { Param:
     pub(super) fn flags = X509_VERIFY_PARAM_get_flags => c_ulong;
     /// X509_VERIFY_PARAM_get_depth(3).
     pub(super) fn depth = ffi::X509_VERIFY_PARAM_get_depth => c_int;
+}
+
+/// For how many seconds from now a certificate is valid. `None` if it is not.
+fn remaining(certificate: *const X509) -> Option<u64> {
+    const DAY: i64 = 86_400;
+    let (mut days, mut seconds) = (0, 0);
+    // SAFETY: a certificate that the SSL or its session holds; gives a time that is part of it (X509_get0_notAfter(3)).
+    let not_after = unsafe { ffi::X509_get0_notAfter(certificate) };
+    // SAFETY: places for two numbers; no time means now; and the time of a live certificate (ASN1_TIME_diff(3)).
+    let is_time = quietly(|| unsafe { ffi::ASN1_TIME_diff(&mut days, &mut seconds, ptr::null(), not_after) } == 1);
+    let left = i64::from(days) * DAY + i64::from(seconds);
+    u64::try_from(left).ok().filter(|_| is_time && !not_after.is_null())
+}
+
+/// The elements of a list.
+///
+/// # Safety
+/// `list` is null, or alive and unchanged for as long as `'a`, and of pointers to this type.
+unsafe fn elements<'a, T: 'a>(list: *const OPENSSL_STACK) -> impl Iterator<Item = *const T> + 'a {
+    // SAFETY: null, which has no elements, or a live list: the caller's promise (DEFINE_STACK_OF(3)).
+    let count = if list.is_null() { 0 } else { unsafe { OPENSSL_sk_num(list) } };
+    // SAFETY: a live list, by the caller's promise, and a number below its length.
+    (0..count).map(move |i| unsafe { OPENSSL_sk_value(list, i) }.cast_const().cast())
 }
 
 /// The DER of every name in a list of them. `None` if memory has run out.

@@ -85,6 +85,7 @@ macro_rules! real_name {
 }
 
 functions! {
+    ASN1_TIME_diff
     CRYPTO_get_ex_data
     CRYPTO_get_ex_new_index
     CRYPTO_set_ex_data
@@ -96,30 +97,41 @@ functions! {
     OPENSSL_sk_value
     OpenSSL_version_num
     SSL_CTX_get0_CA_list
+    SSL_CIPHER_get_protocol_id
     SSL_CTX_get0_certificate
     SSL_CTX_get_cert_store
     SSL_CTX_get_client_CA_list
     SSL_CTX_get_ex_data
     SSL_CTX_set_ex_data
+    SSL_SESSION_get0_peer
     SSL_SESSION_get_master_key
+    SSL_SESSION_get_max_early_data
     SSL_SESSION_get_time
     SSL_SESSION_get_timeout
     SSL_SESSION_up_ref
     SSL_client_hello_get0_ext
+    SSL_client_hello_get0_random
     SSL_ctrl
     SSL_get0_CA_list
     real_SSL_get0_param = SSL_get0_param
+    SSL_get0_peer_rpk
+    SSL_get0_verified_chain
     SSL_get_SSL_CTX
+    SSL_get_ciphers
     SSL_get_client_CA_list
     SSL_get_ex_data
     SSL_get_client_random
     SSL_get_fd
+    SSL_get_psk_identity
     SSL_get_security_level
     SSL_get_servername
     SSL_get_session
     SSL_get_verify_callback
+    SSL_get_srp_username
     SSL_get_verify_depth
     SSL_get_verify_mode
+    SSL_get_verify_result
+    SSL_in_before
     SSL_is_dtls
     SSL_is_server
     SSL_session_reused
@@ -149,6 +161,7 @@ functions! {
     X509_STORE_unlock
     X509_VERIFY_PARAM_get_depth
     X509_VERIFY_PARAM_get_flags
+    X509_get0_notAfter
     X509_get_X509_PUBKEY
     i2d_X509
     i2d_X509_CRL
@@ -189,6 +202,11 @@ functions! {
     #[cfg(mechanism = "legacy")] EVP_CipherInit_ex
     #[cfg(mechanism = "legacy")] EVP_sha256
 }
+
+/// Those that a libssl need not have: older ones, or ones built without raw public keys, pre-shared keys or SRP. What they
+/// would ask for is not there then, which is what [`unknown`] says.
+#[cfg(not(test))]
+const OPTIONAL: [&CStr; 3] = [c"SSL_get0_peer_rpk", c"SSL_get_psk_identity", c"SSL_get_srp_username"];
 
 /// The libssl whose contexts get the core.
 #[derive(Clone, Copy)]
@@ -290,7 +308,7 @@ fn fill(handle: *mut c_void) {
 /// Whether the library at `base` is a libssl of our version: with symbol versions, ours among them, and all functions.
 fn works(base_address: *mut c_void, handle: *mut c_void) -> bool {
     #[cfg(not(test))]
-    if FUNCTIONS.iter().any(|(name, _)| find(handle, name).is_none()) {
+    if FUNCTIONS.iter().any(|(name, _)| !OPTIONAL.contains(name) && find(handle, name).is_none()) {
         return false;
     }
     let is_there = |node| find_version(handle, MARK, node).is_some_and(|mark| base(mark) == base_address);

@@ -6,12 +6,13 @@
 //! goes to the cipher that libssl will run; the cipher ([`mechanism`] again) lets [`ticket`] seal or open the bytes.
 
 mod anchors;
-#[expect(dead_code, reason = "set for now, asked about when tickets say who the client is")]
 pub(crate) mod app_hooks;
 mod binding_facts;
 mod callback;
+mod cert_callback;
 mod client_auth;
 mod client_auth_policy;
+mod client_identity;
 pub(crate) mod connection;
 pub(crate) mod context;
 pub(crate) mod errors;
@@ -25,7 +26,7 @@ pub(crate) mod real;
 mod hmac_callback;
 mod link;
 mod memory;
-mod prediction;
+pub(crate) mod prediction;
 pub(crate) mod role;
 pub(crate) mod serialise_once;
 mod servername;

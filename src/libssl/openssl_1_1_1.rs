@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_int, c_uchar, c_ulong, c_void};
 use std::ptr;
 
 use openssl_sys::{ERR_put_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CipherInit_ex, EVP_MD};
-use ticketshim_core::format::{HEADER_LEN, SALT_LEN, TAG_LEN};
+use ticketshim_core::format::{MAX_HEADER_LEN, SALT_LEN, TAG_LEN};
 
 use super::callback::{self, LibcryptoOnce};
 use super::context::KeySource;
@@ -136,7 +136,7 @@ unsafe extern "C" fn do_cipher(
         // SAFETY: the context that libcrypto runs, alive for this call (EVP_CIPHER_meth_set_do_cipher(3)).
         let sealing = unsafe { EVP_CIPHER_CTX_encrypting(ctx) } == 1;
         // libssl's buffer is as long as the input, and longer by EVP_MAX_BLOCK_LENGTH, 32, when it seals.
-        let room = if sealing { inl + HEADER_LEN } else { inl };
+        let room = if sealing { inl + MAX_HEADER_LEN } else { inl };
         // SAFETY: null, or the job that set_job gave this context, whose it is until `clean_up`. libssl runs the context in the
         // one call that made it (construct_stateless_ticket in ssl/statem/statem_srvr.c, tls_decrypt_ticket in ssl/t1_lib.c).
         let Some(job) = (unsafe { job.as_mut() }) else { return Written(None) };

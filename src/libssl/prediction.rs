@@ -7,6 +7,25 @@
 #![forbid(unsafe_code)]
 
 use ticketshim_core::binding::PolicyDigest;
+use ticketshim_keys::settings::Bind;
+
+use super::client_auth_policy;
+use super::handle::Ssl;
+use crate::shim::shim;
+
+/// The application is about to change whom a connection asks for what. Once libssl has looked at the ClientHello that comes
+/// too late for the ticket that came with it, and the tickets to come are bound to what it was before.
+pub(crate) fn policy_changes(ssl: Ssl<'_>) {
+    if shim().settings.bind == Bind::Strict
+        && ssl.is_server()
+        && !ssl.is_before_handshake()
+        && !ssl.has_client_hello()
+        && let Some(connection) = ssl.connection()
+        && let Some(policy) = client_auth_policy::of(ssl)
+    {
+        connection.prediction(|prediction| prediction.asked(policy));
+    }
+}
 
 /// The name of an entry of the cache of what server names led to: a digest of `ticketshim_core::binding::Crossing`.
 pub(super) type Key = [u8; 32];

@@ -48,7 +48,7 @@ pub(super) fn predict(hello: Hello<'_>, parts: &Parts<'_>) -> Option<Predicted> 
     })
 }
 
-fn key(ssl: Ssl<'_>, first: &Context, policy: &PolicyDigest, name: Option<&[u8]>) -> Key {
+pub(super) fn key(ssl: Ssl<'_>, first: &Context, policy: &PolicyDigest, name: Option<&[u8]>) -> Key {
     let address = ssl.local_address();
     let address = address.as_ref().map(LocalAddress::as_bytes);
     Crossing { context_id: &first.facts.id, trust_changes: trust_store::changes(), policy, name, address }.digest()
@@ -123,5 +123,5 @@ pub(super) fn after(ssl: Evaluated<'_>, resumed: bool, answer: c_int, before: Op
 }
 
 fn policy_is_bound() -> bool {
-    matches!(shim().settings.bind, Bind::Strict | Bind::Context)
+    shim().settings.bind == Bind::Strict
 }

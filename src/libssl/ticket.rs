@@ -14,22 +14,24 @@ use std::ffi::c_int;
 use openssl_sys::{SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER};
 use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
-use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Refusal, Salt, TAG_LEN};
+use ticketshim_core::format::{Client, FullHandshake, Header, KeyName, MIN_HEADER_LEN, Origin, Refusal, Salt, TAG_LEN};
 use ticketshim_core::session::{self, Session};
 use ticketshim_keys::counters::{Counter, add, add_all};
-use ticketshim_keys::settings::Bind;
+use ticketshim_keys::settings::{Bind, Clients};
 use ticketshim_keys::store::{Epoch, Lookup};
 use ticketshim_keys::{clock, log};
 use zeroize::Zeroize;
 
-use super::client_auth_policy;
+use super::app_hooks::{self, AppHooks};
+use super::binding_facts::Reach;
 use super::connection::OpenedTicket;
 use super::ffi;
 use super::guard::{guard, maybe_panic};
-use super::handle::{CipherCall, CipherSsl, Evaluated, Hello, Parts, Ssl, SslSession};
+use super::handle::{CipherCall, CipherHello, Evaluated, Hello, Parts, Ssl, SslSession};
 use super::prediction::Prediction;
 use super::serialise_once;
 use super::servername::{self, Predicted};
+use super::{cert_callback, client_auth_policy, client_identity};
 use crate::shim::shim;
 
 /// What the cipher is to do with the bytes that libssl will give it.
@@ -39,7 +41,7 @@ pub(crate) enum TicketCipherJob {
     /// Sealed: the tag is still to be given out.
     Sealed([u8; TAG_LEN]),
     /// Opened, or refused (`None`): still to be said.
-    Opened(Option<OpenedTicket>, CipherSsl, bool),
+    Opened(Option<OpenedTicket>, CipherHello, bool),
     /// A ticket that nobody opens, all zeros and under no key, for where there must be one.
     Blank,
     /// Nothing left to do.
@@ -51,7 +53,7 @@ pub(crate) struct SealJob {
     pub(crate) key_name: KeyName,
     pub(crate) salt: Salt,
     binding: Binding,
-    time: FullHandshake,
+    header: Header,
     epoch: Epoch<'static>,
 }
 
@@ -61,12 +63,16 @@ pub(crate) struct OpenJob {
     pub(crate) renew: bool,
     epoch: Epoch<'static>,
     salt: Salt,
+    /// What it is tried with first, and where it opens if that is right.
     binding: Binding,
+    reach: Reach,
+    /// It may be one that opens anywhere.
+    may_be_any: bool,
     policy: Option<PolicyDigest>,
     now: u64,
     tls13: bool,
     /// The connection that is told when the ticket has opened.
-    ssl: CipherSsl,
+    hello: CipherHello,
 }
 
 /// Keys, salt and binding for a ticket that libssl is about to make. `None`: make none. `set_mac` is given the MAC key,
@@ -90,18 +96,20 @@ pub(super) fn begin_seal(ssl: Evaluated<'_>, set_mac: impl FnOnce(&[u8; 32]) -> 
     };
     // In TLS 1.2 libssl forgets the server name when it resumes, so the binding is the ticket's own: if it is the ticket
     // of this very session, and not of a connection before.
-    let carried = opened.and_then(|opened| opened.session.map(|of| (of, opened.binding)));
-    let is_this = |of: &[u8; 16]| session.and_then(|session| session.master_key(session::fingerprint)) == Some(*of);
-    let binding = match carried.filter(|(of, _)| is_this(of)) {
-        Some((_, binding)) => binding,
-        None => sealing_binding(ssl, &parts)?,
+    let is_this = |of: [u8; 16]| session.and_then(|session| session.master_key(session::fingerprint)) == Some(of);
+    let carried = opened.filter(|opened| opened.session.is_some_and(is_this));
+    let (binding, header) = match carried {
+        Some(OpenedTicket { binding, client, valid_for, .. }) => {
+            (binding, Header { time, client, valid_for, origin: None })
+        }
+        None => new_ticket(ssl, &parts, opened.as_ref(), time, now)?,
     };
     let epoch = shim().store.read(now)?.into_sealing(now)?;
     if let Some(session) = session {
         check_lifetime(session, epoch.schedule().accept());
     }
     let salt = shim().store.salt()?;
-    set_mac(epoch.mac()?).then_some(SealJob { key_name: epoch.name()?, salt, binding, time, epoch })
+    set_mac(epoch.mac()?).then_some(SealJob { key_name: epoch.name()?, salt, binding, header, epoch })
 }
 
 /// Keys for a ticket that came in. `None`: not ours, or nothing that may be opened; counted. `set_mac` as above.
@@ -119,7 +127,11 @@ pub(super) fn begin_open(
         Lookup::Epoch(epoch, newest) => (epoch, newest),
         Lookup::Refused(why) => return refuse(why),
     };
-    let (binding, policy) = opening_binding(hello, &parts)?;
+    let policy = predicted_policy(hello, &parts)?;
+    let (reach, may_be_any) = likely_reach(hello, &parts, policy.as_ref());
+    let bind = shim().settings.bind;
+    let binding = parts.context.facts.binding(hello, parts.first, policy.as_ref(), reach, bind);
+    let Some(binding) = binding else { return refuse(Refusal::Binding) };
     if !set_mac(epoch.mac()?) {
         add(Counter::Failures);
         return None;
@@ -131,48 +143,92 @@ pub(super) fn begin_open(
         epoch,
         salt,
         binding,
+        reach,
+        may_be_any,
         policy,
         now,
         tls13,
-        ssl: CipherSsl::from(*hello),
+        hello: CipherHello::from(hello),
     })
 }
 
-/// Where a ticket that is made now may be used.
-fn sealing_binding<'h>(ssl: Evaluated<'h>, parts: &Parts<'h>) -> Option<Binding> {
+/// Where a ticket that is made now may be used, and its header.
+fn new_ticket<'h>(
+    ssl: Evaluated<'h>,
+    parts: &Parts<'h>,
+    opened: Option<&OpenedTicket>,
+    time: FullHandshake,
+    now: u64,
+) -> Option<(Binding, Header)> {
     let bind = shim().settings.bind;
-    let policy = match bind {
-        Bind::Strict | Bind::Context => {
-            let now = client_auth_policy::of(*ssl)?;
-            let asked = parts.connection.prediction(|prediction| prediction.asked(now));
-            parts.connection.remember();
-            // What the client was asked may be long ago, or only half of it.
-            Some(if asked == now { now } else { PolicyDigest::between(&asked, &now) })
+    let facts = &parts.context.facts;
+    if bind == Bind::Stock {
+        return Some((facts.binding(ssl, parts.first, None, Reach::Own, bind)?, Header::anonymous(time)));
+    }
+    let (mut policy, mut asked_late) = (None, false);
+    if bind == Bind::Strict {
+        let at_last = client_auth_policy::of(*ssl)?;
+        // What the client was asked may be long ago, or only half of it.
+        let asked = parts.connection.prediction(|prediction| prediction.asked(at_last));
+        parts.connection.remember();
+        // Once: what is asked after the handshake is not what the callback asked.
+        if !ssl.is_resumed() && !parts.connection.noted.replace(true) {
+            cert_callback::note(ssl, parts, &asked, &at_last);
         }
-        Bind::Sni | Bind::None => None,
+        asked_late = asked != at_last;
+        policy = Some(asked);
+    }
+    let session = ssl.session()?;
+    let client = client_identity::of(ssl, session, opened, asked_late);
+    let valid_for = match (client, opened.and_then(|opened| opened.valid_for)) {
+        (Client::Anonymous, _) => None,
+        (_, Some(seconds)) => Some(seconds),
+        (_, None) => client_identity::valid_for(ssl).map(|seconds| {
+            // From the full handshake on, which is some time ago if a certificate was asked for after it.
+            let since = u64::from(time.age(now)).saturating_add(seconds);
+            u32::try_from(since).unwrap_or(u32::MAX)
+        }),
     };
-    parts.context.facts.binding(ssl, parts.first, policy.as_ref(), bind)
+    let reach = if client == Client::Isolated { Reach::Own } else { Reach::Anywhere };
+    let origin = (reach == Reach::Anywhere && session.allows_early_data()).then(|| Origin::of(&facts.id));
+    let binding = facts.binding(ssl, parts.first, policy.as_ref(), reach, bind)?;
+    Some((binding, Header { time, client, valid_for, origin }))
 }
 
-/// Where a ticket that comes in must have been sealed for. `None` if that is not known, or not yet; counted.
-fn opening_binding<'h>(hello: Hello<'h>, parts: &Parts<'h>) -> Option<(Binding, Option<PolicyDigest>)> {
-    let bind = shim().settings.bind;
+/// The policy that a ticket which comes in must have been sealed for: `Some(None)` where that is not bound. `None` if it is
+/// not known, or not yet; counted.
+fn predicted_policy(hello: Hello<'_>, parts: &Parts<'_>) -> Option<Option<PolicyDigest>> {
     // After a HelloRetryRequest: what the first ClientHello led to.
     parts.connection.remember();
+    parts.connection.noted.set(false);
     parts.connection.prediction(|prediction| *prediction = Prediction::None);
-    let policy = match bind {
-        Bind::Strict | Bind::Context => match servername::predict(hello, parts) {
-            Some(Predicted::Policy(policy)) => Some(policy),
-            Some(Predicted::Unknown) => {
-                add(Counter::RefusedPolicy);
-                return None;
-            }
-            None => return refuse(Refusal::Binding),
-        },
-        Bind::Sni | Bind::None => None,
-    };
-    let binding = parts.context.facts.binding(hello, parts.first, policy.as_ref(), bind);
-    binding.map(|binding| (binding, policy)).or_else(|| refuse(Refusal::Binding))
+    if shim().settings.bind != Bind::Strict {
+        return Some(None);
+    }
+    match servername::predict(hello, parts) {
+        Some(Predicted::Policy(policy)) => Some(Some(policy)),
+        Some(Predicted::Unknown) => {
+            add(Counter::RefusedPolicy);
+            None
+        }
+        None => refuse(Refusal::Binding),
+    }
+}
+
+/// Where a ticket that comes in is likely to open, and whether one may be opened here that opens anywhere: not if the client
+/// is known here by something else than a certificate, or might be asked for one by a callback that libssl will not call.
+fn likely_reach(hello: Hello<'_>, parts: &Parts<'_>, policy: Option<&PolicyDigest>) -> (Reach, bool) {
+    if shim().settings.bind == Bind::Stock {
+        return (Reach::Own, false);
+    }
+    let may_be_any = !app_hooks::set_of(*hello).has_any(AppHooks::NO_CERTIFICATE)
+        && policy.is_none_or(|policy| !cert_callback::may_ask(hello, parts, policy));
+    let asks = || hello.verify_mode() & SSL_VERIFY_PEER != 0;
+    let isolates = || shim().settings.clients == Clients::Isolated && !app_hooks::of(*hello).is_none();
+    match may_be_any && !(asks() && isolates()) {
+        true => (Reach::Anywhere, may_be_any),
+        false => (Reach::Own, may_be_any),
+    }
 }
 
 /// Counts a refusal. `None`, for the caller to return.
@@ -183,6 +239,7 @@ fn refuse<T>(why: Refusal) -> Option<T> {
         Refusal::BadMac => Counter::RefusedBadMac,
         Refusal::Binding => Counter::RefusedBinding,
         Refusal::TooOld => Counter::RefusedTooOld,
+        Refusal::ClientExpired => Counter::RefusedClientExpired,
         Refusal::Malformed => Counter::RefusedMalformed,
     });
     None
@@ -192,7 +249,8 @@ impl TicketCipherJob {
     /// How many bytes [`TicketCipherJob::update`] wants for an input of `len`. `None` if there is nothing to do with it.
     pub(crate) fn room(&self, len: usize) -> Option<usize> {
         match self {
-            Self::Seal(_) | Self::Blank => len.checked_add(HEADER_LEN),
+            Self::Seal(job) => len.checked_add(job.header.size()),
+            Self::Blank => len.checked_add(MIN_HEADER_LEN),
             Self::Open(_) => Some(len),
             Self::Sealed(_) | Self::Opened(..) | Self::Done => None,
         }
@@ -203,7 +261,8 @@ impl TicketCipherJob {
     pub(super) fn update(&mut self, out: &mut [u8], len: usize, call: &CipherCall<'_>) -> Option<usize> {
         match std::mem::replace(self, Self::Done) {
             Self::Seal(job) => {
-                let body = out.get_mut(..len.checked_add(HEADER_LEN)?)?;
+                let header = job.header.size();
+                let body = out.get_mut(..len.checked_add(header)?)?;
                 let tag = guard(None, || job.seal(body));
                 if tag.is_none() {
                     add(Counter::Failures);
@@ -211,28 +270,27 @@ impl TicketCipherJob {
                     body.fill(0);
                 }
                 *self = Self::Sealed(tag.unwrap_or_default());
-                Some(len + HEADER_LEN)
+                Some(len + header)
             }
             Self::Open(job) => {
                 let bytes = out.get_mut(..len)?;
-                let ssl = job.ssl;
-                let renew = job.renew;
-                let opened = guard(None, || job.open(bytes, ssl.get(call)));
+                let (hello, renew) = (job.hello, job.renew);
+                let opened = guard(None, || job.open(bytes, hello.get(call)));
                 let written = match opened {
-                    Some(_) => len - HEADER_LEN - TAG_LEN,
+                    Some((_, der)) => der,
                     None => {
                         bytes.zeroize();
                         // One byte at least: libssl takes none for an error, and an error here for fatal.
                         len.min(1)
                     }
                 };
-                *self = Self::Opened(opened, ssl, renew);
+                *self = Self::Opened(opened.map(|(opened, _)| opened), hello, renew);
                 Some(written)
             }
             Self::Blank => {
-                out.get_mut(..len.checked_add(HEADER_LEN)?)?.fill(0);
+                out.get_mut(..len.checked_add(MIN_HEADER_LEN)?)?.fill(0);
                 *self = Self::Blank;
-                Some(len + HEADER_LEN)
+                Some(len + MIN_HEADER_LEN)
             }
             Self::Sealed(_) | Self::Opened(..) | Self::Done => None,
         }
@@ -246,11 +304,11 @@ impl TicketCipherJob {
                 add_all(serialise_once::sealed());
                 Some(Some(tag))
             }
-            Self::Opened(opened, ssl, renew) => {
+            Self::Opened(opened, hello, renew) => {
                 let opened = opened?;
                 guard(None, || {
                     maybe_panic("open-final");
-                    let connection = ssl.get(call).connection()?;
+                    let connection = hello.get(call).connection()?;
                     connection.prediction(|prediction| prediction.ticket_opened(opened.policy));
                     connection.opened.set(Some(opened));
                     Some(())
@@ -274,50 +332,97 @@ impl TicketCipherJob {
 impl SealJob {
     /// `body` holds the session's DER at its start and has room for the header.
     fn seal(&self, body: &mut [u8]) -> Option<[u8; TAG_LEN]> {
-        let der = body.len().checked_sub(HEADER_LEN)?;
-        body.copy_within(..der, HEADER_LEN);
-        body.get_mut(..HEADER_LEN)?.copy_from_slice(&self.time.to_bytes());
+        let header = self.header.size();
+        let der = body.len().checked_sub(header)?;
+        body.copy_within(..der, header);
+        self.header.write(body)?;
         maybe_panic("seal-update");
         self.epoch.seal(&self.salt, &self.binding, body)
     }
 }
 
 impl OpenJob {
-    /// `bytes` holds the sealed body and the tag; after success the session's DER at its start.
-    fn open(&self, bytes: &mut [u8], ssl: Ssl<'_>) -> Option<OpenedTicket> {
+    /// `bytes` holds the sealed body and the tag; after success the session's DER at its start, whose length it gives.
+    fn open(&self, bytes: &mut [u8], hello: Hello<'_>) -> Option<(OpenedTicket, usize)> {
         maybe_panic("open-update");
         let Some((body, tag)) = bytes.split_last_chunk_mut::<TAG_LEN>() else { return refuse(Refusal::Malformed) };
-        if let Err(why) = self.epoch.open(&self.salt, &self.binding, body, tag) {
+        let (binding, reach) = match self.open_body(body, tag, hello) {
+            Ok(opened) => opened,
+            Err(why) => return refuse(why),
+        };
+        let Some((header, der)) = Header::read(body) else { return refuse(Refusal::Malformed) };
+        if let Err(why) = header.check_age(self.now, shim().settings.max_age) {
             return refuse(why);
         }
-        let Some(header) = body.first_chunk::<HEADER_LEN>() else { return refuse(Refusal::Malformed) };
-        let time = FullHandshake::from_bytes(*header);
-        if u64::from(time.age(self.now)) > shim().settings.max_age {
-            return refuse(Refusal::TooOld);
-        }
-        body.copy_within(HEADER_LEN.., 0);
-        let der = body.len() - HEADER_LEN;
-        let Some(session) = Session::parse(body.get(..der)?) else { return refuse(Refusal::Malformed) };
-        if would_abort(ssl, &session) {
+        let len = der.len();
+        body.copy_within(body.len() - len.., 0);
+        let Some(session) = body.get(..len).and_then(Session::parse) else { return refuse(Refusal::Malformed) };
+        if would_abort(*hello, &session) {
             add(Counter::RefusedNoSidCtx);
             return None;
         }
-        if self.lacks_client(ssl, &session) {
+        if reach == Reach::Anywhere && !self.may_be_used(hello, &header, &session) {
             return refuse(Refusal::Binding);
         }
-        let of = (!self.tls13).then(|| session::fingerprint(session.master_key));
-        Some(OpenedTicket { time, binding: self.binding, session: of, policy: self.policy })
+        let own = reach == Reach::Own;
+        let id = hello.parts().map(|parts| Origin::of(&parts.context.facts.id));
+        let opened = OpenedTicket {
+            time: header.time,
+            client: header.client,
+            valid_for: header.valid_for,
+            binding,
+            own,
+            origin_is_own: own || header.origin.is_some() && header.origin == id,
+            session: (!self.tls13).then(|| session::fingerprint(session.master_key)),
+            policy: self.policy,
+        };
+        Some((opened, len))
     }
 
-    /// Whether the connection demands a certificate of the client, and the session has none: made where none was asked
-    /// for. The binding shows that for what is set in the context; this, for what is set on the connection itself.
-    fn lacks_client(&self, ssl: Ssl<'_>, session: &Session<'_>) -> bool {
+    /// Tries the likely binding, and then the other. Gives the one that fits, and where that opens.
+    fn open_body(&self, body: &mut [u8], tag: &[u8; TAG_LEN], hello: Hello<'_>) -> Result<(Binding, Reach), Refusal> {
+        match self.epoch.open(&self.salt, &self.binding, body, tag) {
+            Ok(()) => return Ok((self.binding, self.reach)),
+            Err(Refusal::Binding) => {}
+            Err(why) => return Err(why),
+        }
+        // A wrong tag leaves the body as it was.
+        let (binding, reach) = self.other_binding(hello).ok_or(Refusal::Binding)?;
+        self.epoch.open(&self.salt, &binding, body, tag).map(|()| (binding, reach))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn other_binding(&self, hello: Hello<'_>) -> Option<(Binding, Reach)> {
+        let reach = match self.reach {
+            Reach::Anywhere => Reach::Own,
+            Reach::Own if self.may_be_any => Reach::Anywhere,
+            Reach::Own => return None,
+        };
+        let parts = hello.parts()?;
+        let bind = shim().settings.bind;
+        let binding = parts.context.facts.binding(hello, parts.first, self.policy.as_ref(), reach, bind)?;
+        Some((binding, reach))
+    }
+
+    /// Whether a session that may be of another context or process is one that this connection could have.
+    fn may_be_used(&self, hello: Hello<'_>, header: &Header, session: &Session<'_>) -> bool {
         const DEMANDS: c_int = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-        let mode = ssl.verify_mode();
+        let mode = hello.verify_mode();
         // With TLS 1.3 a server may put the question off until after the handshake.
         let later = self.tls13 && mode & ffi::SSL_VERIFY_POST_HANDSHAKE != 0;
         let known = || [session::tag::PEER, session::tag::PEER_RPK].into_iter().any(|tag| session.field(tag).is_some());
-        mode & DEMANDS == DEMANDS && !later && !known()
+        if mode & DEMANDS == DEMANDS && !later && !known() {
+            return false;
+        }
+        // A session of TLS 1.2 brings its cipher suite along.
+        let suite = session.cipher.last_chunk::<2>();
+        if !self.tls13 && !suite.is_some_and(|suite| hello.allows_cipher(*suite)) {
+            return false;
+        }
+        header.client == Client::Anonymous
+            || shim().settings.clients == Clients::Shared
+            || app_hooks::of(*hello).is_none()
     }
 }
 

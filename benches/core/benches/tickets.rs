@@ -6,7 +6,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use ticketshim_benches::{evp, peers};
 use ticketshim_core::binding::{Binding, ContextDigest, Family, PolicyDigest, Protocol, Server};
 use ticketshim_core::derive::{EpochKeys, Secret};
-use ticketshim_core::format::{FullHandshake, HEADER_LEN, KeyName, Salt, Ticket};
+use ticketshim_core::format::{FullHandshake, Header, KeyName, MIN_HEADER_LEN, Salt, Ticket};
 use ticketshim_core::ring::Schedule;
 use ticketshim_core::salt::Instance;
 use ticketshim_core::seal::{Cipher, open, seal, verify_mac};
@@ -49,7 +49,7 @@ fn bodies(c: &mut Criterion) {
             group.throughput(Throughput::Bytes(size as u64));
             for (which, kept) in [("ticketshim", true), ("ticketshim, first", false)] {
                 let mut next_salt = salts();
-                let mut body = vec![1; size + HEADER_LEN];
+                let mut body = vec![1; size + MIN_HEADER_LEN];
                 let salt = next_salt();
                 let at_hand = Cipher::new(&keys.root, salt.instance(), &binding);
                 group.bench_function(BenchmarkId::new(which, size), |b| match (sealing, kept) {
@@ -75,7 +75,7 @@ fn bodies(c: &mut Criterion) {
                 });
             }
             let mut gcm = peers::RingGcm::new();
-            let mut body = vec![1; size + HEADER_LEN];
+            let mut body = vec![1; size + MIN_HEADER_LEN];
             group.bench_function(BenchmarkId::new("ring, AES-256-GCM alone", size), |b| {
                 if sealing {
                     b.iter(|| gcm.seal(black_box(&mut body)));
@@ -92,7 +92,7 @@ fn bodies(c: &mut Criterion) {
 
 /// Whole tickets, with the MAC that libssl computes itself.
 fn tickets(c: &mut Criterion) {
-    let (keys, binding, time) = (keys(), binding(), FullHandshake::at(NOW));
+    let (keys, binding, header) = (keys(), binding(), Header::anonymous(FullHandshake::at(NOW)));
     let stock = evp::Keys { name: [1; 16], mac: [2; 32], aes: [3; 32] };
     let rustls = peers::rustls_ticketer();
     for (name, sealing) in [("seal ticket", true), ("open ticket", false)] {
@@ -103,10 +103,10 @@ fn tickets(c: &mut Criterion) {
             let mut next_salt = salts();
             group.bench_function(BenchmarkId::new("ticketshim", size), |b| {
                 if sealing {
-                    b.iter(|| seal(&keys, &next_salt(), &binding, time, black_box(&session)).unwrap());
+                    b.iter(|| seal(&keys, &next_salt(), &binding, &header, black_box(&session)).unwrap());
                     return;
                 }
-                let ticket = seal(&keys, &next_salt(), &binding, time, &session).unwrap();
+                let ticket = seal(&keys, &next_salt(), &binding, &header, &session).unwrap();
                 let opened = || open(&keys, &binding, &Ticket::parse(black_box(&ticket)).unwrap()).unwrap().der;
                 assert_eq!(opened(), session);
                 b.iter(opened);
@@ -137,7 +137,7 @@ fn tickets(c: &mut Criterion) {
 /// Tickets that are not opened: what a peer can make the server do.
 fn misses(c: &mut Criterion) {
     let (keys, binding) = (keys(), binding());
-    let mut ticket = seal(&keys, &first_salt(), &binding, FullHandshake::at(NOW), &[1; 256]).unwrap();
+    let mut ticket = seal(&keys, &first_salt(), &binding, &Header::anonymous(FullHandshake::at(NOW)), &[1; 256]).unwrap();
     let last = ticket.len() - 1;
     ticket[last] ^= 1;
     let mut group = c.benchmark_group("miss");

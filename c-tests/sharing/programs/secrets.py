@@ -23,7 +23,8 @@ ERA = 4096
 
 def expand(secret, label, length=32):
     """HKDF-Expand (RFC 5869) of at most 32 bytes."""
-    return hmac.new(secret, b"ticketshim v1 " + label + b"\x01", hashlib.sha256).digest()[:length]
+    version = b"v1 " if label in (b"next", b"era", b"first") else b"v2 "
+    return hmac.new(secret, b"ticketshim " + version + label + b"\x01", hashlib.sha256).digest()[:length]
 
 
 def step(epoch, link, era):

@@ -59,7 +59,7 @@ pub enum Server<'a> {
 pub struct Context<'a> {
     /// `SSL_CTX_set_session_id_context`.
     pub session_id_context: &'a [u8],
-    /// A random id of this very context in mode `context`, empty otherwise.
+    /// The random id of this very context for what is [isolated](crate::format::Client::Isolated) to it, empty otherwise.
     pub id: &'a [u8],
 }
 
@@ -70,7 +70,7 @@ pub struct ContextDigest(pub [u8; 32]);
 impl Context<'_> {
     /// The context's part of the binding.
     pub fn digest(&self) -> ContextDigest {
-        let mut h = Hasher::new(b"ticketshim v1 context");
+        let mut h = Hasher::new(b"ticketshim v2 context");
         h.field(1, self.session_id_context);
         h.field(4, self.id);
         ContextDigest(h.finish())
@@ -97,6 +97,8 @@ pub struct Clients<'a> {
     pub security_level: i32,
     /// The flags of the verification that decide which certificates are good (`X509_V_FLAG_…`).
     pub flags: u32,
+    /// Which code of the application's takes part in the verdict, as a set of bits (`docs/binding.md`).
+    pub app_hooks: u32,
     /// Each DER name of `SSL_get_client_CA_list`, in its order.
     pub client_ca_names: &'a [&'a [u8]],
     /// Each DER name of `SSL_get0_CA_list` (which libssl sends where the list above is empty), in its order.
@@ -112,13 +114,14 @@ pub struct PolicyDigest(pub [u8; 32]);
 impl Policy<'_> {
     /// The policy's part of the binding.
     pub fn digest(&self) -> PolicyDigest {
-        let mut h = Hasher::new(b"ticketshim v1 policy");
+        let mut h = Hasher::new(b"ticketshim v2 policy");
         h.field(1, &self.verify_mode.to_be_bytes());
         if let Some(clients) = &self.clients {
             h.field(2, &clients.depth.to_be_bytes());
             h.field(8, &clients.store_depth.to_be_bytes());
             h.field(9, &clients.security_level.to_be_bytes());
             h.field(6, &clients.flags.to_be_bytes());
+            h.field(10, &clients.app_hooks.to_be_bytes());
             for name in clients.client_ca_names {
                 h.field(3, name);
             }
@@ -135,7 +138,7 @@ impl PolicyDigest {
     /// Of a connection whose client was asked under one policy, and whose ticket is made under another. It is that of
     /// no policy, so a ticket that is sealed for it opens nowhere.
     pub fn between(asked: &Self, now: &Self) -> Self {
-        let mut h = Hasher::new(b"ticketshim v1 policies");
+        let mut h = Hasher::new(b"ticketshim v2 policies");
         h.field(1, &asked.0);
         h.field(2, &now.0);
         Self(h.finish())
@@ -144,7 +147,7 @@ impl PolicyDigest {
 
 /// The digest of a set of certificates and revocation lists, each given by the SHA-256 of its DER. Sorts both.
 pub fn trust_digest(certificates: &mut [[u8; 32]], revocation_lists: &mut [[u8; 32]]) -> [u8; 32] {
-    let mut h = Hasher::new(b"ticketshim v1 trust");
+    let mut h = Hasher::new(b"ticketshim v2 trust");
     for (tag, set) in [(1, certificates), (2, revocation_lists)] {
         set.sort_unstable();
         for digest in set {
@@ -177,7 +180,7 @@ pub struct Crossing<'a> {
 impl Crossing<'_> {
     /// Names the crossing. Never leaves the machine, and is not part of a ticket.
     pub fn digest(&self) -> [u8; 32] {
-        let mut h = Hasher::new(b"ticketshim v1 crossing");
+        let mut h = Hasher::new(b"ticketshim v2 crossing");
         h.field(1, self.context_id);
         h.field(2, &self.policy.0);
         h.field(4, &self.trust_changes.to_be_bytes());
@@ -192,10 +195,15 @@ impl Crossing<'_> {
 }
 
 impl Binding {
-    /// The binding of a connection: protocol, server, and where the mode does not leave it out, the context that the
-    /// connection started on and the policy that it ended under.
-    pub fn new(protocol: Protocol, server: Server<'_>, place: Option<(&ContextDigest, &PolicyDigest)>) -> Self {
-        let mut h = Hasher::new(b"ticketshim v1 binding");
+    /// The binding of a connection: protocol, server, and where the mode does not leave them out, the context that the
+    /// connection started on and the policy that its client is asked under.
+    pub fn new(
+        protocol: Protocol,
+        server: Server<'_>,
+        context: Option<&ContextDigest>,
+        policy: Option<&PolicyDigest>,
+    ) -> Self {
+        let mut h = Hasher::new(b"ticketshim v2 binding");
         let version = protocol.version.to_be_bytes();
         h.field(1, &[protocol.family as u8, version[0], version[1]]);
         match server {
@@ -203,10 +211,19 @@ impl Binding {
             Server::PublicKey(digest) => h.field(3, &digest),
             Server::Unnamed => {}
         }
-        if let Some((context, policy)) = place {
+        if let Some(context) = context {
             h.field(4, &context.0);
+        }
+        if let Some(policy) = policy {
             h.field(5, &policy.0);
         }
+        Self(h.finish())
+    }
+
+    /// The binding to one context and nothing else: libssl's own isolation.
+    pub fn of_context(context: &ContextDigest) -> Self {
+        let mut h = Hasher::new(b"ticketshim v2 context only");
+        h.field(4, &context.0);
         Self(h.finish())
     }
 }
@@ -246,6 +263,7 @@ mod tests {
         store_depth: 1,
         security_level: 1,
         flags: 0,
+        app_hooks: 0,
         client_ca_names: &[],
         ca_names: &[],
         trust: [0; 32],
@@ -271,17 +289,26 @@ mod tests {
     fn every_field_counts() {
         let base = context(b"s");
         let open = OPEN.digest();
-        let at = |context, policy| Binding::new(TLS13, Server::Name(b"a.example"), Some((context, policy)));
+        let at = |context, policy| Binding::new(TLS13, Server::Name(b"a.example"), Some(context), Some(policy));
         assert_all_differ(&[
             at(&base, &open),
-            Binding::new(TLS13, Server::Name(b"b.example"), Some((&base, &open))),
-            Binding::new(TLS12, Server::Name(b"a.example"), Some((&base, &open))),
-            Binding::new(Protocol { family: Family::Quic, ..TLS13 }, Server::Name(b"a.example"), Some((&base, &open))),
-            Binding::new(TLS13, Server::Unnamed, Some((&base, &open))),
-            Binding::new(TLS13, Server::Name(b""), Some((&base, &open))),
-            Binding::new(TLS13, Server::PublicKey([1; 32]), Some((&base, &open))),
-            Binding::new(TLS13, Server::Name(&[1; 32]), Some((&base, &open))),
-            Binding::new(TLS13, Server::Name(b"a.example"), None),
+            Binding::new(TLS13, Server::Name(b"b.example"), Some(&base), Some(&open)),
+            Binding::new(TLS12, Server::Name(b"a.example"), Some(&base), Some(&open)),
+            Binding::new(
+                Protocol { family: Family::Quic, ..TLS13 },
+                Server::Name(b"a.example"),
+                Some(&base),
+                Some(&open),
+            ),
+            Binding::new(TLS13, Server::Unnamed, Some(&base), Some(&open)),
+            Binding::new(TLS13, Server::Name(b""), Some(&base), Some(&open)),
+            Binding::new(TLS13, Server::PublicKey([1; 32]), Some(&base), Some(&open)),
+            Binding::new(TLS13, Server::Name(&[1; 32]), Some(&base), Some(&open)),
+            Binding::new(TLS13, Server::Name(b"a.example"), None, None),
+            Binding::new(TLS13, Server::Name(b"a.example"), Some(&base), None),
+            Binding::new(TLS13, Server::Name(b"a.example"), None, Some(&open)),
+            Binding::of_context(&base),
+            Binding::of_context(&context(b"t")),
             at(&context(b"t"), &open),
             at(&Context { session_id_context: b"s", id: b"i" }.digest(), &open),
             at(&base, &demanding(CLIENTS)),
@@ -302,6 +329,7 @@ mod tests {
             demanding(Clients { store_depth: -1, ..CLIENTS }),
             demanding(Clients { security_level: 2, ..CLIENTS }),
             demanding(Clients { flags: 1, ..CLIENTS }),
+            demanding(Clients { app_hooks: 1, ..CLIENTS }),
             demanding(Clients { client_ca_names: name, ..CLIENTS }),
             demanding(Clients { ca_names: name, ..CLIENTS }),
             demanding(Clients { client_ca_names: name, ca_names: name, ..CLIENTS }),
@@ -348,7 +376,7 @@ mod tests {
 
     #[test]
     fn spellings_are_different_names() {
-        let bind = |name| Binding::new(TLS13, Server::Name(name), None);
+        let bind = |name| Binding::new(TLS13, Server::Name(name), None, None);
         let spellings: [&[u8]; 5] = [b"example.org", b"Example.org", b"example.org.", b"example.org..", b""];
         for (i, a) in spellings.iter().enumerate() {
             assert!(spellings[..i].iter().all(|b| bind(a) != bind(b)));

@@ -5,9 +5,9 @@
 //! fixed length. So no two derivations can be given the same info.
 //!
 //! ```text
-//! link[e] ─┬─ "ticketshim v1 key name" ─→ key name[e]   16 bytes, public
-//!          ├─ "ticketshim v1 mac"      ─→ MAC key[e]    32 bytes
-//!          ├─ "ticketshim v1 root"     ─→ root[e]       32 bytes ── "ticketshim v1 ticket" ‖ instance ‖ binding ─→ AES key
+//! link[e] ─┬─ "ticketshim v2 key name" ─→ key name[e]   16 bytes, public
+//!          ├─ "ticketshim v2 mac"      ─→ MAC key[e]    32 bytes
+//!          ├─ "ticketshim v2 root"     ─→ root[e]       32 bytes ── "ticketshim v2 ticket" ‖ instance ‖ binding ─→ AES key
 //!          └─ "ticketshim v1 next"     ─→ link[e+1]
 //! era[k] ──┬─ "ticketshim v1 era"      ─→ era[k+1]
 //!          └─ "ticketshim v1 first"    ─→ link[first epoch of era k]
@@ -141,16 +141,16 @@ impl EpochKeys {
 
     /// The same, in place.
     pub fn set_from_link(&mut self, link: &Secret) {
-        link.expand(&[b"ticketshim v1 key name"], &mut self.name.0);
-        self.mac.derive_from(link, &[b"ticketshim v1 mac"]);
-        self.root.derive_from(link, &[b"ticketshim v1 root"]);
+        link.expand(&[b"ticketshim v2 key name"], &mut self.name.0);
+        self.mac.derive_from(link, &[b"ticketshim v2 mac"]);
+        self.root.derive_from(link, &[b"ticketshim v2 root"]);
     }
 }
 
 /// The AES-256-GCM key of one epoch, one instance (the salt's first 12 bytes) and one binding.
 pub fn ticket_key(root: &Secret, instance: Instance, binding: &Binding) -> Secret {
     let mut key = Secret::ZERO;
-    key.derive_from(root, &[b"ticketshim v1 ticket", &instance.0, &binding.0]);
+    key.derive_from(root, &[b"ticketshim v2 ticket", &instance.0, &binding.0]);
     key
 }
 

@@ -18,11 +18,12 @@ use aes_gcm::aes::cipher::{
 use aes_gcm::{AesGcm, Tag};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use zeroize::Zeroize;
 
 use crate::binding::Binding;
 use crate::derive::{EpochKeys, Secret, ticket_key};
 use crate::erase::erasing;
-use crate::format::{FullHandshake, HEADER_LEN, MAC_LEN, Refusal, Salt, TAG_LEN, Ticket};
+use crate::format::{Header, MAC_LEN, MAX_HEADER_LEN, MIN_OVERHEAD, Refusal, Salt, TAG_LEN, Ticket};
 use crate::salt::Instance;
 
 /// AES-256-GCM under the key of one epoch, instance and binding, ready to use. Erased when dropped.
@@ -123,12 +124,13 @@ impl<B: BlockCipherEncBackend<BlockSize = U16>> BlockCipherEncBackend for OneByO
 }
 
 /// A whole ticket from a session's DER.
-pub fn seal(keys: &EpochKeys, salt: &Salt, binding: &Binding, time: FullHandshake, der: &[u8]) -> Option<Vec<u8>> {
-    let mut ticket = Vec::with_capacity(der.len() + crate::format::OVERHEAD);
+pub fn seal(keys: &EpochKeys, salt: &Salt, binding: &Binding, header: &Header, der: &[u8]) -> Option<Vec<u8>> {
+    let mut ticket = Vec::with_capacity(der.len() + MIN_OVERHEAD + MAX_HEADER_LEN);
     ticket.extend_from_slice(&keys.name.0);
     ticket.extend_from_slice(&salt.0);
     let body = ticket.len();
-    ticket.extend_from_slice(&time.to_bytes());
+    ticket.resize(body + header.size(), 0);
+    header.write(&mut ticket[body..])?;
     ticket.extend_from_slice(der);
     let tag = Cipher::new(&keys.root, salt.instance(), binding).seal(salt, &mut ticket[body..])?;
     ticket.extend_from_slice(&tag);
@@ -139,8 +141,8 @@ pub fn seal(keys: &EpochKeys, salt: &Salt, binding: &Binding, time: FullHandshak
 
 /// What an opened ticket holds.
 pub struct Opened {
-    /// When the peer last made a full handshake.
-    pub time: FullHandshake,
+    /// What was sealed in front of the session.
+    pub header: Header,
     /// The session as libssl writes it (`i2d_SSL_SESSION`). Holds the master secret: the caller erases it.
     pub der: Vec<u8>,
 }
@@ -148,16 +150,20 @@ pub struct Opened {
 /// Verifies and opens a whole ticket with the keys that its name leads to.
 ///
 /// # Errors
-/// [`Refusal::BadMac`] or [`Refusal::Binding`].
+/// [`Refusal::BadMac`], [`Refusal::Binding`] or [`Refusal::Malformed`].
 pub fn open(keys: &EpochKeys, binding: &Binding, ticket: &Ticket<'_>) -> Result<Opened, Refusal> {
     verify_mac(keys, ticket)?;
     let (body, tag) = ticket.sealed.split_last_chunk::<TAG_LEN>().ok_or(Refusal::Malformed)?;
     let mut der = body.to_vec();
     Cipher::new(&keys.root, ticket.salt.instance(), binding).open(&ticket.salt, &mut der, tag)?;
-    let header: [u8; HEADER_LEN] = der.first_chunk().copied().ok_or(Refusal::Malformed)?;
-    der.copy_within(HEADER_LEN.., 0);
-    der.truncate(der.len() - HEADER_LEN);
-    Ok(Opened { time: FullHandshake::from_bytes(header), der })
+    let Some((header, session)) = Header::read(&der) else {
+        der.zeroize();
+        return Err(Refusal::Malformed);
+    };
+    let start = der.len() - session.len();
+    der.copy_within(start.., 0);
+    der.truncate(der.len() - start);
+    Ok(Opened { header, der })
 }
 
 /// Whether the ticket was sealed under these keys, wherever it may be used.

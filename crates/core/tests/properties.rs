@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use ticketshim_core::binding::Binding;
 use ticketshim_core::derive::{EpochKeys, Secret};
-use ticketshim_core::format::{FullHandshake, OVERHEAD, Ticket};
+use ticketshim_core::format::{Client, FullHandshake, Header, Origin, Ticket};
 use ticketshim_core::ring::Schedule;
 use ticketshim_core::seal::{open, seal};
 use ticketshim_core::session::Session;
@@ -11,6 +11,17 @@ use ticketshim_core::{Chain, ChainId, EpochLength, Found, Keyring, Ring, Salt};
 
 fn keys(seed: [u8; 32]) -> EpochKeys {
     EpochKeys::from_link(&Secret::new(seed))
+}
+
+fn anonymous() -> Header {
+    Header::anonymous(FullHandshake::at(0))
+}
+
+fn header() -> impl Strategy<Value = Header> {
+    let client = prop_oneof![Just(Client::Anonymous), Just(Client::Portable), Just(Client::Isolated)];
+    (any::<u32>(), client, any::<Option<u32>>(), any::<Option<[u8; 16]>>()).prop_map(|(time, client, valid_for, id)| {
+        Header { time: FullHandshake::at(time.into()), client, valid_for, origin: id.map(|id| Origin::of(&id)) }
+    })
 }
 
 fn ring(chain: &Chain, epoch: u32, accept: u64, now: u64) -> Box<Ring> {
@@ -23,13 +34,14 @@ fn ring(chain: &Chain, epoch: u32, accept: u64, now: u64) -> Box<Ring> {
 proptest! {
     #[test]
     fn what_was_sealed_opens(
-        seed: [u8; 32], salt: [u8; 16], binding: [u8; 32], time: u32, der in proptest::collection::vec(any::<u8>(), 0..2000),
+        seed: [u8; 32], salt: [u8; 16], binding: [u8; 32], header in header(),
+        der in proptest::collection::vec(any::<u8>(), 0..2000),
     ) {
-        let (keys, binding, time) = (keys(seed), Binding(binding), FullHandshake::at(time.into()));
-        let ticket = seal(&keys, &Salt(salt), &binding, time, &der).unwrap();
-        prop_assert_eq!(ticket.len(), der.len() + OVERHEAD);
+        let (keys, binding) = (keys(seed), Binding(binding));
+        let ticket = seal(&keys, &Salt(salt), &binding, &header, &der).unwrap();
+        prop_assert_eq!(ticket.len(), der.len() + 80 + header.size());
         let opened = open(&keys, &binding, &Ticket::parse(&ticket).unwrap()).ok().unwrap();
-        prop_assert_eq!((opened.der, opened.time), (der, time));
+        prop_assert_eq!((opened.der, opened.header), (der, header));
     }
 
     #[test]
@@ -45,7 +57,7 @@ proptest! {
         at: prop::sample::Index, change in 1..=255u8,
     ) {
         let (keys, binding) = (keys(seed), Binding(binding));
-        let mut ticket = seal(&keys, &Salt(salt), &binding, FullHandshake::at(0), &der).unwrap();
+        let mut ticket = seal(&keys, &Salt(salt), &binding, &anonymous(), &der).unwrap();
         let at = at.index(ticket.len());
         ticket[at] ^= change;
         prop_assert!(open(&keys, &binding, &Ticket::parse(&ticket).unwrap()).is_err());
@@ -54,7 +66,7 @@ proptest! {
     #[test]
     fn another_place_or_key_does_not_open(seed: [u8; 32], salt: [u8; 16], a: [u8; 32], b: [u8; 32], other: [u8; 32]) {
         prop_assume!(a != b && seed != other);
-        let ticket = seal(&keys(seed), &Salt(salt), &Binding(a), FullHandshake::at(0), b"session").unwrap();
+        let ticket = seal(&keys(seed), &Salt(salt), &Binding(a), &anonymous(), b"session").unwrap();
         let ticket = Ticket::parse(&ticket).unwrap();
         prop_assert!(open(&keys(seed), &Binding(b), &ticket).is_err());
         prop_assert!(open(&keys(other), &Binding(a), &ticket).is_err());

@@ -24,7 +24,7 @@ use crate::log;
 pub use crate::log::Level;
 pub use names::misspelt;
 pub use table::{ALL, COUNT, MAX_AGE_CAP, Setting, Settings};
-pub use value::{Bind, Duration, Mode, Values, Word};
+pub use value::{Bind, Clients, Duration, Mode, Values, Word};
 
 /// Where settings are looked for that the environment does not have; [`file_of`] has the exception.
 pub const FILE: &str = "/etc/ticketshim.toml";
@@ -186,6 +186,7 @@ mod tests {
         let environment = [
             ("TICKETSHIM_MODE", "enforce"),
             ("TICKETSHIM_BIND", "SNI"),
+            ("TICKETSHIM_CLIENTS", "shared"),
             ("TICKETSHIM_STATE", "/s"),
             ("TICKETSHIM_STATS", "/t"),
             ("TICKETSHIM_ROTATE", "90m"),
@@ -196,6 +197,7 @@ mod tests {
         let expected = Settings {
             mode: Mode::Enforce,
             bind: Bind::Sni,
+            clients: Clients::Shared,
             state: Some("/s".into()),
             stats: Some("/t".into()),
             rotate: EpochLength::new(5400).unwrap(),
@@ -207,7 +209,7 @@ mod tests {
         };
         assert_eq!(environment.len(), COUNT, "a setting is not tried here");
         assert_eq!(read(&environment, None), (expected.clone(), vec![]));
-        let file = "mode = 'enforce'\nbind = \"sni\"\nstate='/s'\nstats='/t'\nrotate='90m'\naccept='1d'\n\
+        let file = "mode = 'enforce'\nbind = \"sni\"\nclients = 'shared'\nstate='/s'\nstats='/t'\nrotate='90m'\naccept='1d'\n\
                     max_age = 86400 # a day\nlog = 'info'\n";
         assert_eq!(read(&[], Some(file)), (expected, vec![]));
     }
@@ -246,6 +248,7 @@ mod tests {
         let bad = [
             ("TICKETSHIM_MODE", "on"),
             ("TICKETSHIM_BIND", "loose"),
+            ("TICKETSHIM_CLIENTS", "everywhere"),
             ("TICKETSHIM_STATE", "relative/path"),
             ("TICKETSHIM_STATS", "~/stats"),
             ("TICKETSHIM_ROTATE", "0"),

@@ -58,14 +58,14 @@ pub fn candidates(args: &args::Inspect, given: &Given) -> Result<Vec<Candidate>,
     for protocol in protocols(given) {
         for (server, words) in &servers {
             for (context, policy, in_words) in &strict {
-                let binding = Binding::new(protocol, *server, Some((context, policy)));
+                let binding = Binding::new(protocol, *server, Some(context), Some(policy));
                 let context = Some(in_words.clone());
                 candidates.push(Candidate { binding, protocol, server: words.clone(), context, bind: "strict" });
             }
-            let binding = Binding::new(protocol, *server, None);
+            let binding = Binding::new(protocol, *server, None, None);
             candidates.push(Candidate { binding, protocol, server: words.clone(), context: None, bind: "sni" });
         }
-        let binding = Binding::new(protocol, Server::Unnamed, None);
+        let binding = Binding::new(protocol, Server::Unnamed, None, None);
         candidates.push(Candidate { binding, protocol, server: "any server".to_owned(), context: None, bind: "none" });
     }
     Ok(candidates)
@@ -138,6 +138,10 @@ const SSL_VERIFY_PEER: u32 = 1;
 /// `X509_V_FLAG_CRL_CHECK`, and with `…_CRL_CHECK_ALL`.
 const CRL_FLAGS: [u32; 2] = [0x4, 0xc];
 
+/// Which code of the application's takes part in the verdict (`docs/binding.md`): none, a verify callback as most servers
+/// have, one for the whole chain, a certificate callback.
+const APP_HOOKS: [u32; 5] = [0, 1, 2, 4, 5];
+
 /// Whom the server may let in.
 fn policies(args: &args::Inspect, names: Names<'_>) -> Result<Vec<(PolicyDigest, String)>, String> {
     let modes: Vec<u32> = args.verify_mode.map_or_else(|| (0..8).collect(), |mode| vec![mode]);
@@ -159,10 +163,20 @@ fn policies(args: &args::Inspect, names: Names<'_>) -> Result<Vec<(PolicyDigest,
         }
         for (client_ca_names, ca_names) in lists {
             for (&depth, &flags) in depths.iter().flat_map(|depth| flags.iter().map(move |flags| (depth, flags))) {
-                for &security_level in &levels {
+                for (&security_level, app_hooks) in
+                    levels.iter().flat_map(|level| APP_HOOKS.map(|hooks| (level, hooks)))
+                {
                     let store_depth = -1;
-                    let clients =
-                        Clients { depth, store_depth, security_level, flags, client_ca_names, ca_names, trust };
+                    let clients = Clients {
+                        depth,
+                        store_depth,
+                        security_level,
+                        flags,
+                        app_hooks,
+                        client_ca_names,
+                        ca_names,
+                        trust,
+                    };
                     let in_words = format!(
                         "verify mode {verify_mode}, depth {depth}, {} client CAs, {} certificates and {} revocation lists trusted",
                         names.len(),

@@ -100,12 +100,13 @@ fn with_state(
     page.fact("authentic", "yes: sealed under that key");
     let tried = candidates::candidates(args, given)?;
     let found = tried.iter().find_map(|place| match seal::open(keys, &place.binding, ticket) {
-        Ok(opened) => Some((place, Zeroizing::new(opened.der), opened.time)),
+        Ok(opened) => Some((place, Zeroizing::new(opened.der), opened.header)),
         Err(Refusal::Binding | Refusal::BadMac | _) => None,
     });
-    let Some((place, der, time)) = found else { return Ok((Exit::NO, closed(args, given, tried.len()))) };
+    let Some((place, der, header)) = found else { return Ok((Exit::NO, closed(args, given, tried.len()))) };
     page.place(place);
-    page.opened(&der, time.age(now), now, args.reveal_master_secret);
+    page.header(&header, now);
+    page.opened(&der, header.time.age(now), now, args.reveal_master_secret);
     Ok((Exit::OK, opened_where(place)))
 }
 
@@ -135,7 +136,9 @@ fn closed(args: &args::Inspect, given: &Given, tried: usize) -> String {
     let wanting = if wanting.is_empty() { "other facts".to_owned() } else { wanting.join(", ") };
     format!(
         "sealed under this state file's keys, for a place that is none of the {tried} tried, so its content stays closed: the \
-         binding takes part in the key. Name the place that issued it: {wanting}"
+         binding takes part in the key. Name the place that issued it: {wanting}. (The ticket of a client that is known by a \
+         certificate which the server's own code judged, by a pre-shared key or by SRP opens in the process alone that \
+         made it.)"
     )
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use ticketshim_core::binding::{Family, Protocol};
-use ticketshim_core::format::Ticket;
+use ticketshim_core::format::{Client, Header, Ticket};
 use ticketshim_core::session::{Session, tag};
 use ticketshim_keys::settings::Duration;
 use ticketshim_keys::state::{KeyTimes, State};
@@ -62,6 +62,19 @@ impl Page {
 
     pub fn place(&mut self, place: &Candidate) {
         self.fact("sealed for", place);
+    }
+
+    /// What is sealed in front of the session.
+    pub fn header(&mut self, header: &Header, now: u64) {
+        match header.client {
+            Client::Anonymous => self.fact("client", "anonymous"),
+            Client::Portable => self.fact("client", "known by a certificate that libssl alone has verified"),
+            Client::Isolated => self.fact("client", "known to one context only"),
+        }
+        if let Some(seconds) = header.valid_for {
+            let left = u64::from(seconds).saturating_sub(header.time.age(now).into());
+            self.fact("client's certificates valid for", Duration(left));
+        }
     }
 
     /// What is in it.

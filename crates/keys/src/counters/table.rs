@@ -132,6 +132,8 @@ counters! {
     Total SerialisedOnce: "serialised_once", "ticketshim_serialised_once_total", c =
         "Of the sealed tickets, those whose session was serialised once instead of five times (where the calls that libssl \
          makes of its own functions can be seen).";
+    Refusal RefusedClientExpired: "refused_client_expired", "ticketshim_refused_total"[reason = "client_expired"], c =
+        "Refused: a certificate that the client was let in with has expired since.";
 }
 
 /// Those that can go down.

@@ -126,9 +126,9 @@ mod tests {
 
     #[test]
     fn a_broken_line_leaves_the_others() {
-        let file = "\u{feff}# keys\nbind = 'context'\nmode = \"off\nrotate = '90m'\r\nrotate = '2h'\nstate = '/s'\n";
+        let file = "\u{feff}# keys\nbind = 'stock'\nmode = \"off\nrotate = '90m'\r\nrotate = '2h'\nstate = '/s'\n";
         let (settings, lines) = self::settings(file);
-        assert_eq!((settings.bind, settings.mode, settings.rotate.seconds()), (Bind::Context, Mode::Default, 5400));
+        assert_eq!((settings.bind, settings.mode, settings.rotate.seconds()), (Bind::Stock, Mode::Default, 5400));
         assert_eq!(settings.state, Some("/s".into()));
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("/etc/ticketshim.toml, line 3: ") && lines[0].ends_with("that line is not used"));

@@ -13,7 +13,7 @@ use ticketshim_core::ratchet::EpochLength;
 use ticketshim_core::ring::MAX_ACCEPT;
 
 use super::Complaint;
-use super::value::{Bind, Mode, Value, Values};
+use super::value::{Bind, Clients, Mode, Value, Values};
 use crate::log::Level;
 
 /// The longest that a renewed ticket may lead back to one full handshake, in seconds: RFC 8446 section 4.6.1.
@@ -116,6 +116,15 @@ settings! {
         value_name: "WHAT",
         help: "What a ticket is bound to",
         doctor: Some("bind"),
+    }
+
+    /// Where the ticket of a client opens that is known by a certificate which the application's code has judged: see BINDING.
+    /// Clients that are known by a pre-shared key or by SRP are always isolated.
+    clients: Clients = Clients::Isolated, {
+        values: Clients::VALUES,
+        value_name: "WHERE",
+        help: "Where tickets of clients with certificates open if the server's own code judged them",
+        doctor: None,
     }
 
     /// The file that keys are shared by, over restarts and with other hosts.

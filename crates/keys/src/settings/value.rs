@@ -117,8 +117,8 @@ words! { Mode:
 /// What tickets are bound to: see [`ticketshim_core::binding`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Bind {
-    /// To all of `strict`, and to the very `SSL_CTX` object: stock's isolation, and nothing survives a restart.
-    Context,
+    /// To the very `SSL_CTX` object and nothing else: stock's isolation exactly, and nothing survives a restart.
+    Stock,
     /// To the protocol, the server that was asked for, and what in the context decides who may come in.
     #[default]
     Strict,
@@ -129,10 +129,25 @@ pub enum Bind {
 }
 
 words! { Bind:
-    Context "context" "This very context object; nothing survives a restart";
+    Stock   "stock"   "This very context object and nothing else, as without the library";
     Strict  "strict"  "Server name, session id context, verify mode, client CAs";
     Sni     "sni"     "Server name";
     None    "none"    "The protocol only";
+}
+
+/// Where tickets of clients open whose certificate the application's code has judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Clients {
+    /// In the `SSL_CTX` that sealed them.
+    #[default]
+    Isolated,
+    /// Wherever the binding is the same.
+    Shared,
+}
+
+words! { Clients:
+    Isolated "isolated" "Only where it was made";
+    Shared   "shared"   "Wherever the policy is the same, for servers that check the client again on each connection";
 }
 
 words! { Level:
