@@ -381,6 +381,7 @@ const char *ts_alert_name(int alert)
         { SSL_AD_CERTIFICATE_REQUIRED, "certificate_required" },
         { SSL_AD_UNKNOWN_PSK_IDENTITY, "unknown_psk_identity" },
         { SSL_AD_UNRECOGNIZED_NAME, "unrecognized_name" },
+        { SSL_AD_NO_APPLICATION_PROTOCOL, "no_application_protocol" },
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

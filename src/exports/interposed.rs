@@ -17,7 +17,7 @@ use crate::libssl::context::{self, KeySource};
 use crate::libssl::ffi::{self, AnyFn};
 use crate::libssl::guard::{Api, guard};
 use crate::libssl::handle::{Ctx, Ssl};
-use crate::libssl::{connection, prediction, real, role, servername_callback};
+use crate::libssl::{alpn_callback, connection, id_context, prediction, real, role, servername_callback};
 
 version_libssl!("SSL_CTX_new");
 /// SSL_CTX_new(3): the context gets the core.
@@ -152,7 +152,7 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
 }
 
 version_libssl!("SSL_CTX_set_alpn_select_cb");
-/// SSL_CTX_set_alpn_select_cb(3): passes through; only servers have such a callback.
+/// SSL_CTX_set_alpn_select_cb(3): ours stands in front of the application's; only servers have such a callback.
 ///
 /// # Safety
 /// As SSL_CTX_set_alpn_select_cb(3); NULL is left alone.
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn SSL_CTX_set_alpn_select_cb(ctx: *mut SSL_CTX, callback:
         if callback.is_some() {
             role::shows(context);
         }
-        call!(real(ctx, callback, arg));
+        alpn_callback::set(context, callback, |callback| call!(real(ctx, callback, arg)));
     });
 }
 
@@ -190,11 +190,16 @@ pub unsafe extern "C-unwind" fn SSL_set_SSL_CTX(ssl: *mut SSL, ctx: *mut SSL_CTX
         let live = unsafe { Ssl::new(ssl) };
         live.connection();
         prediction::policy_changes(live);
-        Some(real)
+        Some((real, id_context::before_switch(live)))
     });
-    let Some(real) = real else { return ptr::null_mut() };
+    let Some((real, was_ours)) = real else { return ptr::null_mut() };
     // It may be the end of a context.
-    call!(real(ssl, ctx))
+    let now = call!(real(ssl, ctx));
+    guard((), || {
+        // SAFETY: as before the call: a live SSL, which no other thread uses (SSL_set_SSL_CTX(3), openssl-threads(7)).
+        id_context::after_switch(unsafe { Ssl::new(ssl) }, was_ours);
+    });
+    now
 }
 
 version_libssl!("SSL_CTX_set_verify");
@@ -234,5 +239,87 @@ pub unsafe extern "C" fn SSL_set_verify(ssl: *mut SSL, mode: c_int, callback: An
         }
         prediction::policy_changes(live);
         call!(real(ssl, mode, callback));
+        id_context::verify_mode_changed(live);
     });
+}
+
+version_libssl!("SSL_set_session_id_context");
+/// SSL_set_session_id_context(3): passes through; one of ours is not set any more.
+///
+/// # Safety
+/// As SSL_set_session_id_context(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_set_session_id_context(
+    ssl: *mut SSL,
+    sid_ctx: *const c_uchar,
+    sid_ctx_len: c_uint,
+) -> c_int {
+    pass!(real::SSL_SET_SESSION_ID_CONTEXT, ssl, sid_ctx, sid_ctx_len);
+    let Some(real) = guard(None, || real::SSL_SET_SESSION_ID_CONTEXT.get()) else { return Api::Failed.into() };
+    let result = call!(real(ssl, sid_ctx, sid_ctx_len));
+    if result == 1 {
+        let bytes = match sid_ctx_len {
+            0 => &[],
+            // SAFETY: the caller's promise: that many bytes; libssl has checked the length (at most 32), and read them.
+            _ => unsafe { slice::from_raw_parts(sid_ctx, sid_ctx_len as usize) },
+        };
+        // SAFETY: the caller's promise: a live SSL, which no other thread uses (SSL_set_session_id_context(3)).
+        guard((), || id_context::was_set(unsafe { Ssl::new(ssl) }, bytes));
+    }
+    result
+}
+
+version_libssl!("SSL_set_accept_state");
+/// SSL_set_accept_state(3): passes through; from here on it is known that the SSL is a server.
+///
+/// # Safety
+/// As SSL_set_accept_state(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_set_accept_state(ssl: *mut SSL) {
+    if !real::is_global() && !connection::is_ours(ssl) {
+        pass!(real::SET_ACCEPT_STATE, ssl);
+    }
+    let Some(real) = guard(None, || real::SET_ACCEPT_STATE.get()) else { return };
+    call!(real(ssl));
+    if !ssl.is_null() {
+        // SAFETY: the caller's promise: a live SSL, which no other thread uses (SSL_set_accept_state(3)).
+        guard((), || id_context::accepts(unsafe { Ssl::new(ssl) }));
+    }
+}
+
+version_libssl!("SSL_set_connect_state");
+/// SSL_set_connect_state(3): passes through; the SSL is a client, also if it was a server before.
+///
+/// # Safety
+/// As SSL_set_connect_state(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_set_connect_state(ssl: *mut SSL) {
+    if !real::is_global() && !connection::is_ours(ssl) {
+        pass!(real::SET_CONNECT_STATE, ssl);
+    }
+    let Some(real) = guard(None, || real::SET_CONNECT_STATE.get()) else { return };
+    if !ssl.is_null() {
+        // SAFETY: the caller's promise: a live SSL, which no other thread uses (SSL_set_connect_state(3)).
+        guard((), || id_context::connects(unsafe { Ssl::new(ssl) }));
+    }
+    call!(real(ssl));
+}
+
+version_libssl!("SSL_accept");
+/// SSL_accept(3): as SSL_set_accept_state(3), which libssl does not call where we see it in each build.
+///
+/// # Safety
+/// As SSL_accept(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn SSL_accept(ssl: *mut SSL) -> c_int {
+    if !real::is_global() && !connection::is_ours(ssl) {
+        pass!(real::SSL_ACCEPT, ssl);
+    }
+    let Some(real) = guard(None, || real::SSL_ACCEPT.get()) else { return -1 };
+    if !ssl.is_null() {
+        // SAFETY: the caller's promise: a live SSL, which no other thread uses (SSL_accept(3)).
+        guard((), || id_context::accepts(unsafe { Ssl::new(ssl) }));
+    }
+    // It calls the application's callbacks.
+    call!(real(ssl))
 }

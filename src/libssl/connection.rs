@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use openssl_sys::{SSL_CTX, SSL_METHOD};
+use openssl_sys::{SSL, SSL_CTX, SSL_METHOD};
 use ticketshim_core::Binding;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_core::format::{Client, FullHandshake};
@@ -14,6 +14,7 @@ use ticketshim_keys::settings::Mode;
 use super::app_hooks::AppHooks;
 use super::ex_data::Part;
 use super::handle::{Ctx, Ssl};
+use super::id_context::IdContext;
 use super::prediction::Prediction;
 use super::{context, ffi, sni_policy_cache};
 use crate::shim::shim;
@@ -33,6 +34,9 @@ pub(crate) struct Connection {
     pub(super) hooks: Cell<AppHooks>,
     /// Which ClientHello the prediction is of: the start of its random.
     pub(super) predicted_for: Cell<[u8; 8]>,
+    /// It was told to be a server.
+    pub(super) accepts: Cell<bool>,
+    pub(super) id_context: Cell<IdContext>,
 }
 
 /// What a ticket that opened says about the tickets that will follow it.
@@ -44,7 +48,6 @@ pub(super) struct OpenedTicket {
     pub(super) valid_for: Option<u32>,
     pub(super) binding: Binding,
     /// It opened because this very context has sealed it, and would nowhere else.
-    #[expect(dead_code, reason = "asked when a certificate is demanded late")]
     pub(super) own: bool,
     /// This very context has sealed it, as far as that is known: for what opens nowhere else, and for sessions that allow
     /// early data.
@@ -71,6 +74,8 @@ impl Connection {
             predicted_for: Cell::default(),
             hooks: Cell::default(),
             noted: Cell::default(),
+            accepts: Cell::default(),
+            id_context: Cell::default(),
         };
         new.starts_on(first);
         Some(new)
@@ -115,6 +120,11 @@ pub(crate) fn watch(method: *const SSL_METHOD) -> bool {
     context::watch();
     Connection::class().reserve();
     true
+}
+
+/// Whether the core was given a part of this SSL. It may be another libssl's: nothing is read there.
+pub(crate) fn is_ours(ssl: *const SSL) -> bool {
+    Connection::class().has(ssl.cast())
 }
 
 /// Whether it is a method that only clients have.

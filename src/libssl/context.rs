@@ -14,6 +14,7 @@ use ticketshim_keys::lock::{ForkGuard, ForkMutex};
 use ticketshim_keys::log;
 use ticketshim_keys::settings::Mode;
 
+use super::alpn_callback::Alpn;
 use super::app_hooks::ContextHooks;
 use super::binding_facts::BindingFacts;
 use super::client_auth;
@@ -35,12 +36,18 @@ pub(crate) struct Context {
     pub(super) facts: BindingFacts,
     /// The application's servername callback.
     pub(super) servername: Servername,
+    /// The application's ALPN callback.
+    pub(super) alpn: Alpn,
     /// Which of the application's code has a say in who gets in.
     pub(super) hooks: ContextHooks,
     /// The application told it to ask its peers for certificates.
     verifies: AtomicBool,
     /// The application told it something that only servers need: a session id context, or to insist on certificates.
     is_server: AtomicBool,
+    /// The application has given it a session id context.
+    has_id_context: AtomicBool,
+    /// Its tickets are the core's, as far as a handshake can tell without a lock.
+    is_attached: AtomicBool,
 }
 
 /// Which of them the application uses, and whether our callback is in the context.
@@ -89,9 +96,12 @@ pub(crate) fn attach_new(ctx: Option<Ctx<'_>>, fetches_its_own: bool) {
         fetches_its_own,
         facts: BindingFacts::new(),
         servername: Servername::default(),
+        alpn: Alpn::default(),
         hooks: ContextHooks::default(),
         verifies: AtomicBool::new(false),
         is_server: AtomicBool::new(false),
+        has_id_context: AtomicBool::new(false),
+        is_attached: AtomicBool::new(false),
     };
     if Context::class().give(&ctx, context).is_none() {
         add(Counter::Failures);
@@ -152,6 +162,7 @@ pub(crate) fn set_id_context(ctx: Ctx<'_>, bytes: &[u8]) {
     let Some(context) = ctx.part() else { return };
     context.is_server.store(true, Ordering::Relaxed);
     context.tell_who_asks();
+    context.has_id_context.store(!bytes.is_empty(), Ordering::Relaxed);
     context.facts.set_id_context(bytes);
 }
 
@@ -197,6 +208,14 @@ impl Context {
         }
     }
 
+    pub(super) fn has_id_context(&self) -> bool {
+        self.has_id_context.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.is_attached.load(Ordering::Relaxed)
+    }
+
     fn sources(&self) -> ForkGuard<'_, KeySources> {
         // Held only around calls that set pointers; handshakes never take it. A panic inside, or a fork while another
         // thread was inside, left at worst a flag.
@@ -217,6 +236,7 @@ impl Context {
             }
             _ => {}
         }
+        self.is_attached.store(sources.attached.is_some(), Ordering::Relaxed);
     }
 }
 

@@ -93,7 +93,6 @@ unsafe extern "C" {
     pub(crate) fn SSL_get_ciphers(s: *const SSL) -> *mut OPENSSL_STACK;
     pub(crate) fn SSL_get0_verified_chain(s: *const SSL) -> *mut OPENSSL_STACK;
     pub(crate) fn SSL_client_hello_get0_random(s: *mut SSL, out: *mut *const c_uchar) -> usize;
-    pub(crate) fn SSL_in_before(s: *const SSL) -> c_int;
     pub(crate) fn X509_get0_notAfter(x: *const X509) -> *const ASN1_TIME;
     pub(crate) fn ASN1_TIME_diff(
         days: *mut c_int,
@@ -102,6 +101,7 @@ unsafe extern "C" {
         to: *const ASN1_TIME,
     ) -> c_int;
     pub(crate) fn SSL_is_server(s: *const SSL) -> c_int;
+    pub(crate) fn SSL_in_before(s: *const SSL) -> c_int;
     pub(crate) fn SSL_is_dtls(s: *const SSL) -> c_int;
     pub(crate) fn SSL_get0_CA_list(s: *const SSL) -> *const stack_st_X509_NAME;
     pub(crate) fn SSL_get_client_CA_list(s: *const SSL) -> *mut stack_st_X509_NAME;

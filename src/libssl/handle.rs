@@ -11,7 +11,7 @@
 //! - One thread at a time uses an `SSL`, and nobody changes a context while it serves (openssl-threads(7)).
 //! - What a `get0` function gives belongs to the object that it was asked of (crypto(7), "Library Conventions").
 
-use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_ulong, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_uint, c_ulong, c_void};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
@@ -33,6 +33,7 @@ use super::context::Context;
 use super::errors::quietly;
 use super::ex_data::{Class, Object, Part, Writable};
 use super::ffi;
+use super::real;
 use ticketshim_keys::socket::LocalAddress;
 
 /// Methods that only ask a live object something: each calls a function that takes the object, and gives its answer.
@@ -105,6 +106,13 @@ impl<'h> Ssl<'h> {
 
     pub(super) fn is_server(self) -> bool {
         self.server() == 1
+    }
+
+    /// Sets its session id context, past our own export. False if libssl did not.
+    pub(super) fn set_id_context(self, bytes: &[u8]) -> bool {
+        let Some(set) = real::SSL_SET_SESSION_ID_CONTEXT.find() else { return false };
+        // SAFETY: a live SSL for 'h (`new`), and that many bytes, which are copied (SSL_set_session_id_context(3)).
+        unsafe { set(self.0, bytes.as_ptr(), bytes.len() as c_uint) == 1 }
     }
 
     /// Whether the application has a say in each verification (SSL_get_verify_callback(3)).

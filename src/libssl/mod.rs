@@ -5,6 +5,7 @@
 //! and [`client_auth_policy`], and before the application has decided that, from what [`servername`] and [`sni_policy_cache`] predict. The job
 //! goes to the cipher that libssl will run; the cipher ([`mechanism`] again) lets [`ticket`] seal or open the bytes.
 
+pub(crate) mod alpn_callback;
 mod anchors;
 pub(crate) mod app_hooks;
 mod binding_facts;
@@ -24,6 +25,8 @@ pub(crate) mod handle;
 #[macro_use]
 pub(crate) mod real;
 mod hmac_callback;
+pub(crate) mod id_context;
+mod late_demand;
 mod link;
 mod memory;
 pub(crate) mod prediction;

@@ -16,10 +16,15 @@ use crate::shim::shim;
 /// The application is about to change whom a connection asks for what. Once libssl has looked at the ClientHello that comes
 /// too late for the ticket that came with it, and the tickets to come are bound to what it was before.
 pub(crate) fn policy_changes(ssl: Ssl<'_>) {
+    if ssl.is_server() && !ssl.is_before_handshake() && !ssl.has_client_hello() {
+        late_callback(ssl);
+    }
+}
+
+/// The application is called when libssl has made up its mind about the ticket of a connection, and may then change whom
+/// that asks for what.
+pub(super) fn late_callback(ssl: Ssl<'_>) {
     if shim().settings.bind == Bind::Strict
-        && ssl.is_server()
-        && !ssl.is_before_handshake()
-        && !ssl.has_client_hello()
         && let Some(connection) = ssl.connection()
         && let Some(policy) = client_auth_policy::of(ssl)
     {

@@ -53,6 +53,11 @@ real! {
     SSL_CTX_SET_VERIFY = "SSL_CTX_set_verify" in NODE, unsafe extern "C" fn(*mut SSL_CTX, c_int, AnyFn);
     SSL_SET_VERIFY = "SSL_set_verify" in NODE, unsafe extern "C" fn(*mut SSL, c_int, AnyFn);
     SET_SSL_CTX = "SSL_set_SSL_CTX" in NODE, unsafe extern "C-unwind" fn(*mut SSL, *mut SSL_CTX) -> *mut SSL_CTX;
+    SSL_SET_SESSION_ID_CONTEXT = "SSL_set_session_id_context" in NODE,
+        unsafe extern "C" fn(*mut SSL, *const c_uchar, c_uint) -> c_int;
+    SET_ACCEPT_STATE = "SSL_set_accept_state" in NODE, unsafe extern "C" fn(*mut SSL);
+    SET_CONNECT_STATE = "SSL_set_connect_state" in NODE, unsafe extern "C" fn(*mut SSL);
+    SSL_ACCEPT = "SSL_accept" in NODE, unsafe extern "C-unwind" fn(*mut SSL) -> c_int;
     SET_ALPN_SELECT_CB = "SSL_CTX_set_alpn_select_cb" in NODE, unsafe extern "C" fn(*mut SSL_CTX, AnyFn, *mut c_void);
     SET_SESSION_TICKET_CB = "SSL_CTX_set_session_ticket_cb" in NODE_TICKETS,
         unsafe extern "C" fn(

@@ -122,6 +122,7 @@ pub(super) fn after(ssl: Evaluated<'_>, resumed: bool, answer: c_int, before: Op
     false
 }
 
-fn policy_is_bound() -> bool {
+/// Whether tickets are bound to who is let in.
+pub(super) fn policy_is_bound() -> bool {
     shim().settings.bind == Bind::Strict
 }

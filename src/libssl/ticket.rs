@@ -28,6 +28,7 @@ use super::connection::OpenedTicket;
 use super::ffi;
 use super::guard::{guard, maybe_panic};
 use super::handle::{CipherCall, CipherHello, Evaluated, Hello, Parts, Ssl, SslSession};
+use super::late_demand;
 use super::prediction::Prediction;
 use super::serialise_once;
 use super::servername::{self, Predicted};
@@ -366,6 +367,9 @@ impl OpenJob {
         }
         let own = reach == Reach::Own;
         let id = hello.parts().map(|parts| Origin::of(&parts.context.facts.id));
+        if !own && late_demand::is_known(hello, &binding) {
+            return refuse(Refusal::Binding);
+        }
         let opened = OpenedTicket {
             time: header.time,
             client: header.client,

@@ -7,6 +7,8 @@
 
 mod table;
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use table::{Bucket, Key, LEVELS, Table, Value};
 
 use crate::once::OncePtr;
@@ -23,6 +25,7 @@ const SHARE_OF_LIMIT: u64 = 16;
 pub const MOST: usize = bytes(LEVELS);
 const _: () = assert!(MOST <= 64 << 20);
 
+static MARK: OncePtr<AtomicU32> = OncePtr::new();
 static TABLE: OncePtr<Table<'static>> = OncePtr::new();
 
 /// Reserves the memory: whatever forks later shares it.
@@ -33,6 +36,27 @@ pub fn set_up() {
         place.push(table);
         place.leak().as_mut_ptr()
     });
+    MARK.get(|| sys::shared_pages::<AtomicU32>(1).map_or(std::ptr::null_mut(), |mark| mark.as_ptr().cast_mut()));
+}
+
+/// Whether a process that shares the table has called [`set_mark`]: one load, for what need not be looked up before that.
+#[inline]
+pub fn is_marked() -> bool {
+    mark().is_some_and(|mark| mark.load(Ordering::Relaxed) != 0)
+}
+
+/// See [`is_marked`]. False if there is no memory for it.
+pub fn set_mark() -> bool {
+    mark().is_some_and(|mark| {
+        mark.store(1, Ordering::Relaxed);
+        true
+    })
+}
+
+fn mark() -> Option<&'static AtomicU32> {
+    let mark = MARK.get(std::ptr::null_mut);
+    // SAFETY: null, or what `set_up` reserved, which is never unmapped, and only ever shared.
+    unsafe { mark.as_ref() }
 }
 
 /// What `name` led to; `None` if it was not seen, or not lately, or led to more than one.
