@@ -95,6 +95,9 @@ struct ticketshim_stats {
   uint64_t serialised_once;
   // Refused: a certificate that the client was let in with has expired since.
   uint64_t refused_client_expired;
+  // Connections that resumed and whose early data (0-RTT) was declined by TICKETSHIM_EARLY_DATA: the ticket came
+  // from elsewhere, or its early data had come before.
+  uint64_t early_data_declined;
 };
 
 #if !defined(TICKETSHIM_OPENSSL_HEADER)

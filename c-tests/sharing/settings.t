@@ -124,6 +124,7 @@ is "$(cat "$work/quiet.err")" "" "log off: nothing, whatever there is to say"
 server warn -- timeout=300
 get "$port" warn
 is "$(cat "$work/warn.err")" "" "log warn, the default: nothing if all is well"
+bad TICKETSHIM_EARLY_DATA twice
 bad TICKETSHIM_LOG debug
 server empty TICKETSHIM_LOG= TICKETSHIM_MODE= TICKETSHIM_STATE= TICKETSHIM_ROTATE= -- timeout=300
 get "$port" empty

@@ -33,6 +33,11 @@ mod names {
 mod once;
 #[path = "../../crates/keys/src/record.rs"]
 mod record;
+mod replay {
+    pub(crate) mod models;
+    #[path = "../../../crates/keys/src/replay/table.rs"]
+    pub(crate) mod table;
+}
 #[path = "../../crates/keys/src/salt.rs"]
 mod salt;
 #[path = "../../crates/keys/src/seqlock.rs"]
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
         .chain(words::all())
         .chain(names::models::all())
         .chain(counters::models::all())
+        .chain(replay::models::all())
         .collect();
     if let Some(model) = arguments.first().and_then(|one| models.get(one.parse::<usize>().ok()?)) {
         return explore(model, fast);

@@ -5,6 +5,7 @@
 //! exports, which `build.rs` makes the linker's script of and `make header` `c-tests/elf/exports.txt`, to which
 //! `c-tests/elf/check` holds the built library.
 
+mod early_data;
 mod hooks;
 #[cfg(openssl_4)]
 mod hooks_4;

@@ -11,6 +11,7 @@ use openssl_sys::TLS1_3_VERSION;
 use ticketshim_core::binding::{
     Binding, Context, ContextDigest, Family, PolicyDigest, Protocol, Server, public_key_digest,
 };
+use ticketshim_core::format::Origin;
 use ticketshim_keys::binding_cache;
 use ticketshim_keys::recent::Recent;
 use ticketshim_keys::settings::Bind;
@@ -91,6 +92,11 @@ impl BindingFacts {
     pub(crate) fn set_id_context(&self, session_id_context: &[u8]) {
         self.context.set(Context { session_id_context, id: &[] }.digest());
         self.own_context.set(Context { session_id_context, id: &self.id }.digest());
+    }
+
+    /// Whether a ticket that says so was sealed by this very context. Never where another may have the same id.
+    pub(super) fn is_origin(&self, origin: Origin) -> bool {
+        self.is_unique && origin == Origin::of(&self.id)
     }
 
     /// The binding of `ssl`, which started on `first`, whose part of ours this is, and whose client is asked under `policy`

@@ -12,6 +12,8 @@ use ticketshim_core::format::{Client, FullHandshake};
 use ticketshim_keys::settings::Mode;
 
 use super::app_hooks::AppHooks;
+use super::early_data::EarlyTicket;
+use super::early_data_callback::Allow;
 use super::ex_data::Part;
 use super::handle::{Ctx, Ssl};
 use super::id_context::IdContext;
@@ -27,6 +29,10 @@ pub(crate) struct Connection {
     pub(super) first: Cell<*mut SSL_CTX>,
     /// The last ticket of this connection that opened.
     pub(super) opened: Cell<Option<OpenedTicket>>,
+    /// The last ticket of this connection that opened and allows early data.
+    pub(super) early: Cell<Option<EarlyTicket>>,
+    /// The application's callback that was set for the connection itself.
+    pub(super) allow_early_data: Cell<Option<Allow>>,
     prediction: Cell<Prediction>,
     /// What its full handshake led to has been noted.
     pub(super) noted: Cell<bool>,
@@ -49,10 +55,6 @@ pub(super) struct OpenedTicket {
     pub(super) binding: Binding,
     /// It opened because this very context has sealed it, and would nowhere else.
     pub(super) own: bool,
-    /// This very context has sealed it, as far as that is known: for what opens nowhere else, and for sessions that allow
-    /// early data.
-    #[expect(dead_code, reason = "asked about early data")]
-    pub(super) origin_is_own: bool,
     /// Which session it is (`ticketshim_core::session::fingerprint`); TLS 1.2 and below only, where it stays the same.
     pub(super) session: Option<[u8; 16]>,
     /// Whom the connection lets in, as it was predicted when the ticket was opened; `None` where that is not bound.
@@ -70,6 +72,8 @@ impl Connection {
         let new = Self {
             first: Cell::default(),
             opened: Cell::default(),
+            early: Cell::default(),
+            allow_early_data: Cell::default(),
             prediction: Cell::default(),
             predicted_for: Cell::default(),
             hooks: Cell::default(),

@@ -18,6 +18,7 @@ use super::alpn_callback::Alpn;
 use super::app_hooks::ContextHooks;
 use super::binding_facts::BindingFacts;
 use super::client_auth;
+use super::early_data_callback::{self, Allowed};
 use super::ex_data::{Class, Part};
 use super::ffi;
 use super::handle::Ctx;
@@ -40,6 +41,8 @@ pub(crate) struct Context {
     pub(super) alpn: Alpn,
     /// Which of the application's code has a say in who gets in.
     pub(super) hooks: ContextHooks,
+    /// The application's callbacks that decide on early data.
+    pub(super) allow_early_data: Allowed,
     /// The application told it to ask its peers for certificates.
     verifies: AtomicBool,
     /// The application told it something that only servers need: a session id context, or to insist on certificates.
@@ -97,6 +100,7 @@ pub(crate) fn attach_new(ctx: Option<Ctx<'_>>, fetches_its_own: bool) {
         facts: BindingFacts::new(),
         servername: Servername::default(),
         alpn: Alpn::default(),
+        allow_early_data: Allowed::new(),
         hooks: ContextHooks::default(),
         verifies: AtomicBool::new(false),
         is_server: AtomicBool::new(false),
@@ -112,6 +116,7 @@ pub(crate) fn attach_new(ctx: Option<Ctx<'_>>, fetches_its_own: bool) {
     sni_policy_cache::set_up();
     let Some(context) = ctx.part() else { return };
     context.settle(ctx, &mut context.sources());
+    early_data_callback::install(ctx);
 }
 
 /// The application sets one of the two key callbacks, or takes it back (`present` is false): `real`

@@ -10,6 +10,9 @@ use openssl_sys::{
 /// The function pointer of `SSL_CTX_callback_ctrl` (<openssl/ssl.h>): its real type depends on the command.
 pub(crate) type AnyFn = Option<unsafe extern "C" fn()>;
 
+/// `SSL_allow_early_data_cb_fn` (SSL_CTX_set_allow_early_data_cb(3)). C++ programs may throw through it.
+pub(crate) type AllowEarlyDataFn = unsafe extern "C-unwind" fn(*mut SSL, *mut c_void) -> c_int;
+
 /// `CRYPTO_EX_new` and `CRYPTO_EX_free`, `CRYPTO_EX_dup` (CRYPTO_get_ex_new_index(3)).
 pub(crate) type ExNew = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut CRYPTO_EX_DATA, c_int, c_long, *mut c_void);
 pub(crate) type ExDup = unsafe extern "C" fn(

@@ -16,6 +16,8 @@ mod client_auth_policy;
 mod client_identity;
 pub(crate) mod connection;
 pub(crate) mod context;
+mod early_data;
+pub(crate) mod early_data_callback;
 pub(crate) mod errors;
 mod ex_data;
 pub(crate) mod ffi;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use openssl_sys::{SSL, SSL_CTX, SSL_METHOD, SSL_SESSION};
 
 use super::errors::raise;
-use super::ffi::AnyFn;
+use super::ffi::{AllowEarlyDataFn, AnyFn};
 use super::link;
 use super::mechanism::Reason;
 use crate::exports::types::{SSL_CTX_decrypt_session_ticket_fn, SSL_CTX_generate_session_ticket_fn};
@@ -59,6 +59,10 @@ real! {
     SET_CONNECT_STATE = "SSL_set_connect_state" in NODE, unsafe extern "C" fn(*mut SSL);
     SSL_ACCEPT = "SSL_accept" in NODE, unsafe extern "C-unwind" fn(*mut SSL) -> c_int;
     SET_ALPN_SELECT_CB = "SSL_CTX_set_alpn_select_cb" in NODE, unsafe extern "C" fn(*mut SSL_CTX, AnyFn, *mut c_void);
+    CTX_SET_ALLOW_EARLY_DATA_CB = "SSL_CTX_set_allow_early_data_cb" in NODE_TICKETS,
+        unsafe extern "C" fn(*mut SSL_CTX, Option<AllowEarlyDataFn>, *mut c_void);
+    SET_ALLOW_EARLY_DATA_CB = "SSL_set_allow_early_data_cb" in NODE_TICKETS,
+        unsafe extern "C" fn(*mut SSL, Option<AllowEarlyDataFn>, *mut c_void);
     SET_SESSION_TICKET_CB = "SSL_CTX_set_session_ticket_cb" in NODE_TICKETS,
         unsafe extern "C" fn(
             *mut SSL_CTX,

@@ -25,6 +25,7 @@ use zeroize::Zeroize;
 use super::app_hooks::{self, AppHooks};
 use super::binding_facts::Reach;
 use super::connection::OpenedTicket;
+use super::early_data::EarlyTicket;
 use super::ffi;
 use super::guard::{guard, maybe_panic};
 use super::handle::{CipherCall, CipherHello, Evaluated, Hello, Parts, Ssl, SslSession};
@@ -366,9 +367,11 @@ impl OpenJob {
             return refuse(Refusal::Binding);
         }
         let own = reach == Reach::Own;
-        let id = hello.parts().map(|parts| Origin::of(&parts.context.facts.id));
         if !own && late_demand::is_known(hello, &binding) {
             return refuse(Refusal::Binding);
+        }
+        if self.tls13 && (own || header.origin.is_some()) {
+            self.note_early_data(hello, header.origin, own, session.master_key);
         }
         let opened = OpenedTicket {
             time: header.time,
@@ -376,11 +379,21 @@ impl OpenJob {
             valid_for: header.valid_for,
             binding,
             own,
-            origin_is_own: own || header.origin.is_some() && header.origin == id,
             session: (!self.tls13).then(|| session::fingerprint(session.master_key)),
             policy: self.policy,
         };
         Some((opened, len))
+    }
+
+    /// For when libssl asks about early data that came with this ticket.
+    #[cold]
+    #[inline(never)]
+    fn note_early_data(&self, hello: Hello<'_>, origin: Option<Origin>, own: bool, master_key: &[u8]) {
+        let Some(parts) = hello.parts() else { return };
+        let is_own = own || origin.is_some_and(|origin| parts.context.facts.is_origin(origin));
+        let ticket =
+            EarlyTicket { session: session::fingerprint(master_key), is_own, salt: self.salt, opened: self.now };
+        parts.connection.early.set(Some(ticket));
     }
 
     /// Tries the likely binding, and then the other. Gives the one that fits, and where that opens.

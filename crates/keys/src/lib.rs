@@ -9,8 +9,9 @@
 //! [`store`] (the keys in force), [`counters`] (what happened). Below them: `cell` (a value that is replaced while it is
 //! read), `fork` (how a child is told from its parent) with `barrier`, `memory` (where secrets live), `salt`, `watch`
 //! (when the file is looked at), [`binding_cache`] (bindings hashed lately), `thread` (a number for each), [`lock`], [`random`],
-//! [`names`] (what server names led to), [`clock`], [`log`], and `sys` (system calls in somebody else's process). What takes
-//! no lock is made of `sync`, `seqlock`, `record` and [`once`], and `models` tries all orders in which it can be seen.
+//! [`names`] (what server names led to), [`replay`] (tickets whose early data was accepted lately), [`clock`], [`log`], and
+//! `sys` (system calls in somebody else's process). What takes no lock is made of `sync`, `seqlock`, `record` and [`once`],
+//! and `models` tries all orders in which it can be seen.
 
 mod barrier;
 pub mod binding_cache;
@@ -26,6 +27,7 @@ pub mod once;
 pub mod random;
 pub mod recent;
 mod record;
+pub mod replay;
 mod salt;
 mod seqlock;
 pub mod settings;

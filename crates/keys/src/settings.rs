@@ -24,7 +24,7 @@ use crate::log;
 pub use crate::log::Level;
 pub use names::misspelt;
 pub use table::{ALL, COUNT, MAX_AGE_CAP, Setting, Settings};
-pub use value::{Bind, Clients, Duration, Mode, Values, Word};
+pub use value::{Bind, Clients, Duration, EarlyData, Mode, Values, Word};
 
 /// Where settings are looked for that the environment does not have; [`file_of`] has the exception.
 pub const FILE: &str = "/etc/ticketshim.toml";
@@ -192,6 +192,7 @@ mod tests {
             ("TICKETSHIM_ROTATE", "90m"),
             ("TICKETSHIM_ACCEPT", "1d"),
             ("TICKETSHIM_MAX_AGE", "86400"),
+            ("TICKETSHIM_EARLY_DATA", "once"),
             ("TICKETSHIM_LOG", "info"),
         ];
         let expected = Settings {
@@ -203,6 +204,7 @@ mod tests {
             rotate: EpochLength::new(5400).unwrap(),
             accept: 86_400,
             max_age: 86_400,
+            early_data: EarlyData::Once,
             log: Level::Info,
             asks_for_times: true,
             complaints: vec![],
@@ -210,7 +212,7 @@ mod tests {
         assert_eq!(environment.len(), COUNT, "a setting is not tried here");
         assert_eq!(read(&environment, None), (expected.clone(), vec![]));
         let file = "mode = 'enforce'\nbind = \"sni\"\nclients = 'shared'\nstate='/s'\nstats='/t'\nrotate='90m'\naccept='1d'\n\
-                    max_age = 86400 # a day\nlog = 'info'\n";
+                    max_age = 86400 # a day\nearly_data='once'\nlog = 'info'\n";
         assert_eq!(read(&[], Some(file)), (expected, vec![]));
     }
 
@@ -254,6 +256,7 @@ mod tests {
             ("TICKETSHIM_ROTATE", "0"),
             ("TICKETSHIM_ACCEPT", "8d"),
             ("TICKETSHIM_MAX_AGE", "8d"),
+            ("TICKETSHIM_EARLY_DATA", "twice"),
             ("TICKETSHIM_LOG", "debug"),
         ];
         assert_eq!(bad.len(), COUNT, "a setting is not tried here");

@@ -134,6 +134,9 @@ counters! {
          makes of its own functions can be seen).";
     Refusal RefusedClientExpired: "refused_client_expired", "ticketshim_refused_total"[reason = "client_expired"], c =
         "Refused: a certificate that the client was let in with has expired since.";
+    Total EarlyDataDeclined: "early_data_declined", "ticketshim_early_data_declined_total", c =
+        "Connections that resumed and whose early data (0-RTT) was declined by TICKETSHIM_EARLY_DATA: the ticket came from \
+         elsewhere, or its early data had come before.";
 }
 
 /// Those that can go down.

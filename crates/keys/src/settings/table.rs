@@ -13,7 +13,7 @@ use ticketshim_core::ratchet::EpochLength;
 use ticketshim_core::ring::MAX_ACCEPT;
 
 use super::Complaint;
-use super::value::{Bind, Clients, Mode, Value, Values};
+use super::value::{Bind, Clients, EarlyData, Mode, Value, Values};
 use crate::log::Level;
 
 /// The longest that a renewed ticket may lead back to one full handshake, in seconds: RFC 8446 section 4.6.1.
@@ -168,6 +168,15 @@ settings! {
         values: Values::Time { least: 1, most: MAX_AGE_CAP, such_as: "12h, 3d" },
         value_name: "TIME",
         help: "For how long renewed tickets may lead back to one full handshake, such as 1d",
+        doctor: None,
+    }
+
+    /// With which tickets early data (0-RTT) is accepted, if the server allows it: see EARLY DATA.
+    /// With any other ticket the session resumes, and the client sends the data again.
+    early_data: EarlyData = EarlyData::Own, {
+        values: EarlyData::VALUES,
+        value_name: "WHEN",
+        help: "With which tickets early data (0-RTT) is accepted",
         doctor: None,
     }
 

@@ -150,6 +150,27 @@ words! { Clients:
     Shared   "shared"   "Wherever the policy is the same, for servers that check the client again on each connection";
 }
 
+/// From whom early data (0-RTT) is accepted, where the application allows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EarlyData {
+    /// With tickets that the same `SSL_CTX` sealed, or one that it was forked from or with.
+    #[default]
+    Own,
+    /// With every ticket that opens.
+    Any,
+    /// Never.
+    Never,
+    /// As `Own`, and with each ticket once.
+    Once,
+}
+
+words! { EarlyData:
+    Own   "own"   "With tickets that the same context sealed, as in stock";
+    Any   "any"   "With every ticket that opens: also those of other hosts, and of before a restart";
+    Never "never" "Never; the session resumes without it";
+    Once  "once"  "As own, and with each ticket once";
+}
+
 words! { Level:
     Off  "off"  "Nothing";
     Warn "warn" "What needs attention";
