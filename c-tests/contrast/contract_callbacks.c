@@ -1,6 +1,9 @@
 /*
  * contract_callbacks.c: the contract (harness/contract.h), where callbacks ask for a certificate in the midst of a handshake,
  * where it is asked for after it, and where ciphers change.
+ *
+ * ts-run:
+ * ts-run: TICKETSHIM_BIND=stock
  */
 #include <string.h>
 
@@ -286,9 +289,9 @@ static void ciphers_by_conf(SSL_CTX *ctx, int strict)
 
 static const ts_way ways[] = {
     { .name = "nobody is asked", PLAIN },
-    { .name = "certificate callback", .awaits = "across within", .ctx = cert_callback, .twin = TS_ISOLATED },
-    { .name = "one certificate callback or another", .awaits = "across within", .ctx = two_cert_callbacks, .twin = TS_ISOLATED },
-    { .name = "certificate callback of the connection", .awaits = "across within", .ctx = only_trusts, .server = cert_callback_of_connection,
+    { .name = "certificate callback", .ctx = cert_callback, .twin = TS_ISOLATED },
+    { .name = "one certificate callback or another", .ctx = two_cert_callbacks, .twin = TS_ISOLATED },
+    { .name = "certificate callback of the connection", .ctx = only_trusts, .server = cert_callback_of_connection,
       .twin = TS_ISOLATED },
     { .name = "certificate callback that asks nothing", .ctx = cert_callback_that_asks_nothing, PLAIN, .learns = 1 },
     { .name = "ALPN callback", .ctx = alpn_callback, .client = offers_alpn, .twin = TS_ISOLATED },
@@ -297,24 +300,24 @@ static const ts_way ways[] = {
     { .name = "ClientHello callback", .ctx = hello_callback },
     { .name = "ClientHello callback that asks nothing", .ctx = hello_callback_that_asks_nothing, PLAIN },
     { .name = "ClientHello callback that switches", .ctx = hello_switches },
-    { .name = "ClientHello callback that switches to a lax context", .awaits = "across", .ctx = hello_switches_to_lax, .intruder = TS_EVIL },
+    { .name = "ClientHello callback that switches to a lax context", .ctx = hello_switches_to_lax, .intruder = TS_EVIL },
     { .name = "ClientHello callback that switches to one alike", .ctx = hello_switches_to_alike, PLAIN },
     { .name = "servername callback", .ctx = name_callback, .learns = 1 },
     { .name = "servername callback that asks nothing", .ctx = name_callback_that_asks_nothing, PLAIN },
     { .name = "servername callback that switches", .ctx = name_switches, .learns = 1 },
-    { .name = "servername callback that switches to a lax context", .awaits = "across", .ctx = name_switches_to_lax,
+    { .name = "servername callback that switches to a lax context", .ctx = name_switches_to_lax,
       .intruder = TS_EVIL, .learns = 1 },
     { .name = "servername callback that switches to one alike", .ctx = name_switches_to_alike, PLAIN },
-    { .name = "after the handshake", .awaits = "across", .protos = TS_ON(TS_TLS13), .ctx = asks_later, .client = can_be_asked_later,
+    { .name = "after the handshake", .protos = TS_ON(TS_TLS13), .ctx = asks_later, .client = can_be_asked_later,
       .later = posts, .intruder = TS_EVIL, .twin = TS_EITHER },
-    { .name = "after the handshake, by a mode that is set then", .awaits = "within", .protos = TS_ON(TS_TLS13), .ctx = only_trusts,
+    { .name = "after the handshake, by a mode that is set then", .protos = TS_ON(TS_TLS13), .ctx = only_trusts,
       .client = can_be_asked_later, .later = sets_and_posts, .intruder = TS_EVIL, .twin = TS_ISOLATED },
-    { .name = "by renegotiation", .awaits = "within", .protos = TS_ON(TS_TLS12), .ctx = may_renegotiate, .later = renegotiates,
+    { .name = "by renegotiation", .protos = TS_ON(TS_TLS12), .ctx = may_renegotiate, .later = renegotiates,
       .intruder = TS_EVIL, .twin = TS_ISOLATED },
-    { .name = "ciphers", .awaits = "across", .protos = OLD, .ctx = ciphers, .harmless = 1, .nobody_is_member = 1 },
-    { .name = "ciphers of the connection", .awaits = "across", .protos = OLD, .server = ciphers_of_connection, .harmless = 1,
+    { .name = "ciphers", .protos = OLD, .ctx = ciphers, .harmless = 1, .nobody_is_member = 1 },
+    { .name = "ciphers of the connection", .protos = OLD, .server = ciphers_of_connection, .harmless = 1,
       .nobody_is_member = 1 },
-    { .name = "ciphers by SSL_CONF", .awaits = "across", .protos = OLD, .ctx = ciphers_by_conf, .harmless = 1, .nobody_is_member = 1 },
+    { .name = "ciphers by SSL_CONF", .protos = OLD, .ctx = ciphers_by_conf, .harmless = 1, .nobody_is_member = 1 },
 };
 
 int main(int argc, char **argv)

@@ -1,6 +1,9 @@
 /*
  * contract_psk.c: the contract (harness/contract.h), where clients are known by a pre-shared key or a password: PSKs of TLS 1.2
  * and 1.3, and SRP. Alice is known where it is lax, Bob at both.
+ *
+ * ts-run:
+ * ts-run: TICKETSHIM_BIND=stock
  */
 #define OPENSSL_SUPPRESS_DEPRECATED /* SRP, since 3.0 */
 #include <string.h>
@@ -198,22 +201,22 @@ static void srp_client(SSL_CTX *ctx, ts_who who)
 
 static const ts_way ways[] = {
     { .name = "nobody is asked", .plain = 1, .nobody_is_member = 1 },
-    { .name = "PSK", .awaits = "across twin", .protos = OLD, .ctx = psk_context, .client = psk_client, ALICE },
-    { .name = "PSK of the connection", .awaits = "across twin", .protos = OLD, .server = psk_connection, .client = psk_client, ALICE },
-    { .name = "PSK where there is no certificate", .awaits = "across twin", .protos = OLD, .ctx = psk_or_nobody, .client = psk_client, NOBODY },
-    { .name = "old PSK callback", .awaits = "across twin", .protos = TS_ON(TS_TLS13), .ctx = psk_context, .client = psk_client, ALICE,
+    { .name = "PSK", .protos = OLD, .ctx = psk_context, .client = psk_client, ALICE },
+    { .name = "PSK of the connection", .protos = OLD, .server = psk_connection, .client = psk_client, ALICE },
+    { .name = "PSK where there is no certificate", .protos = OLD, .ctx = psk_or_nobody, .client = psk_client, NOBODY },
+    { .name = "old PSK callback", .protos = TS_ON(TS_TLS13), .ctx = psk_context, .client = psk_client, ALICE,
       .no_cert = 1 },
-    { .name = "old PSK callback where there is no certificate", .awaits = "twin", .protos = TS_ON(TS_TLS13), .ctx = psk_or_nobody,
+    { .name = "old PSK callback where there is no certificate", .protos = TS_ON(TS_TLS13), .ctx = psk_or_nobody,
       .client = psk_client, NOBODY },
-    { .name = "PSK session", .awaits = "across twin", .protos = TS_ON(TS_TLS13), .ctx = session_context, .client = session_client, ALICE,
+    { .name = "PSK session", .protos = TS_ON(TS_TLS13), .ctx = session_context, .client = session_client, ALICE,
       .no_cert = 1 },
-    { .name = "PSK session of the connection", .awaits = "across twin", .protos = TS_ON(TS_TLS13), .server = session_connection,
+    { .name = "PSK session of the connection", .protos = TS_ON(TS_TLS13), .server = session_connection,
       .client = session_client, ALICE, .no_cert = 1 },
-    { .name = "PSK session where there is no certificate", .awaits = "across twin", .protos = TS_ON(TS_TLS13), .ctx = session_or_nobody,
+    { .name = "PSK session where there is no certificate", .protos = TS_ON(TS_TLS13), .ctx = session_or_nobody,
       .client = session_client, NOBODY },
 #ifndef OPENSSL_NO_SRP
-    { .name = "SRP", .awaits = "twin", .protos = TS_ON(TS_TLS12), .ctx = srp_context, .client_ctx = srp_client, ALICE },
-    { .name = "SRP where there is no certificate", .awaits = "across twin", .protos = TS_ON(TS_TLS12), .ctx = srp_or_nobody,
+    { .name = "SRP", .protos = TS_ON(TS_TLS12), .ctx = srp_context, .client_ctx = srp_client, ALICE },
+    { .name = "SRP where there is no certificate", .protos = TS_ON(TS_TLS12), .ctx = srp_or_nobody,
       .client_ctx = srp_client, NOBODY },
 #endif
 };

@@ -20,7 +20,7 @@ static void looks_or_not(SSL_CTX *ctx, int strict)
 }
 
 static const ts_way ways[] = {
-    { .name = "expired", .awaits = "across within", .ctx = demands, .intruder = TS_EXPIRING, .wait = ts_until_expired,
+    { .name = "expired", .ctx = demands, .intruder = TS_EXPIRING, .wait = ts_until_expired,
       .within_lax = "refused", .exception = "a client certificate that has expired since the full handshake" },
     { .name = "expired, and nobody looks at the time", .protos = TS_ON(TS_TLS13), .ctx = looks_or_not,
       .intruder = TS_EXPIRING, .wait = ts_until_expired, .twin = TS_EITHER },

@@ -447,11 +447,14 @@ static void core(const visit *v)
     rule("core", "it gave all tickets and saw all that were offered");
 }
 
-/* TICKETSHIM_BIND=stock: no difference at all. */
+/* TICKETSHIM_BIND=stock: no difference at all, but that no handshake is ended over a ticket. */
 static void as_stock(const visit *stock, const visit *v)
 {
+    int ends = way->within != NULL;
+
     for (int i = 0; i < RESTART_COLD; i++)
-        want(v, i, stock[i].fate, 0);
+        want(v, i, ends && is(stock, i, "refused") && is(v, i, way->within) ? way->within
+             : stock[i].fate, ends);
     want(v, RESTART_COLD, v[RESTART_STRICT].fate, 0);
     want(v, RESTART_WARM, v[RESTART_STRICT].fate, 0);
     want(v, RESTART_TWIN_COLD, "full", 0);

@@ -73,13 +73,15 @@ new_crl() {
 free_port() { "$root/scripts/free-port" || bail "no free port"; }
 
 # start_server KIND PORT COMMAND…: in the foreground mode of the server; `kind`
-# is stock, shim, or state (the shim with a state file). Waits until PORT answers.
+# is stock, shim, state (the shim with a state file), or shared (also with TICKETSHIM_CLIENTS=shared). Waits until PORT
+# answers.
 start_server() {
     local kind=$1 port=$2 i env=()
     shift 2
     rm -f "$dir/stats"
     [ "$kind" = stock ] || env=("LD_PRELOAD=$lib" "TICKETSHIM_LOG=warn" "TICKETSHIM_STATS=$dir/stats")
-    [ "$kind" != state ] || env+=("TICKETSHIM_STATE=$dir/state")
+    case $kind in state | shared) env+=("TICKETSHIM_STATE=$dir/state") ;; esac
+    [ "$kind" != shared ] || env+=(TICKETSHIM_CLIENTS=shared)
     env ${env[@]+"${env[@]}"} "$@" >"$dir/server.out" 2>&1 </dev/null &
     server=$!
     for ((i = 0; i < 100; i++)); do
@@ -221,11 +223,6 @@ after() {
 # beside TEXT STOCK SHIM WANTED: that the shim makes WANTED of it (by default what stock makes).
 beside() {
     is "$3" "${4-$2}" "$1: stock: $2; with the shim: ${4-$2}"
-}
-
-# awaited TEXT STOCK SHIM WANTED: the same, of what does not hold yet.
-awaited() {
-    if [ "$3" = "${4-$2}" ]; then beside "$@"; else echo "# awaited: $1: stock: $2; with the shim: $3, not ${4-$2}"; fi
 }
 
 # used: that the core has given tickets and opened some, or refused some, since the server started.
