@@ -98,11 +98,11 @@ static void matrix(ts_proto p)
 
     /* In no mode may a ticket end the handshake. */
     j.counted = 1;
-    j.count = TS_COUNT_NO_SID;
+    j.count = TS_COUNT_OPENED;
     j.stock = TS_ABORTS;
     j.from = j.to = without;
     go(&j, "verifies, no session id context",
-       (by_mode) { TS_ASKED, TS_ASKED, TS_ASKED, TS_ASKED });
+       (by_mode) { TS_RESUMES, TS_RESUMES, TS_RESUMES, TS_RESUMES });
     SSL_CTX_free(ctx);
     SSL_CTX_free(twin);
     SSL_CTX_free(private);
