@@ -207,7 +207,7 @@ static void binding_none(unsigned char out[32])
 /* As docs/ticket-format.md has it, under a link; `name` NULL: the link's own. */
 static bytes seal_as_ours(const unsigned char *name, const unsigned char *link, bytes der)
 {
-    unsigned char own[32], mac[32], root[32], key[32], more[12 + 32], nonce[12] = { 0 }, header[4];
+    unsigned char own[32], mac[32], root[32], key[32], more[12 + 32], nonce[12] = { 0 }, header[5] = { 0 /* anonymous */ };
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     bytes t = { ts_xmalloc(der.len + 128), NAME + SALT };
     uint32_t now = (uint32_t)time(NULL);
@@ -223,15 +223,15 @@ static bytes seal_as_ours(const unsigned char *name, const unsigned char *link, 
     expand(root, "ticketshim v2 ticket", more, sizeof(more), key);
     memcpy(nonce + 8, t.data + NAME + 12, 4);
     for (int i = 0; i < 4; i++)
-        header[i] = (unsigned char)(now >> (24 - 8 * i));
+        header[1 + i] = (unsigned char)(now >> (24 - 8 * i));
     if (EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, nonce) != 1
-        || EVP_EncryptUpdate(c, t.data + t.len, &n, header, 4) != 1
-        || EVP_EncryptUpdate(c, t.data + t.len + 4, &n, der.data, (int)der.len) != 1
-        || EVP_EncryptFinal_ex(c, t.data + t.len + 4 + n, &last) != 1
-        || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG, t.data + t.len + 4 + der.len) != 1)
+        || EVP_EncryptUpdate(c, t.data + t.len, &n, header, 5) != 1
+        || EVP_EncryptUpdate(c, t.data + t.len + 5, &n, der.data, (int)der.len) != 1
+        || EVP_EncryptFinal_ex(c, t.data + t.len + 5 + n, &last) != 1
+        || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG, t.data + t.len + 5 + der.len) != 1)
         ts_bail("cannot encrypt");
     EVP_CIPHER_CTX_free(c);
-    t.len += 4 + der.len + TAG;
+    t.len += 5 + der.len + TAG;
     hmac(mac, t.data, t.len, t.data + t.len);
     t.len += MAC;
     return t;
