@@ -6,6 +6,7 @@
 //! is now.
 #![forbid(unsafe_code)]
 
+use openssl_sys::SSL_VERIFY_PEER;
 use ticketshim_core::binding::PolicyDigest;
 use ticketshim_keys::settings::Bind;
 
@@ -15,8 +16,12 @@ use crate::shim::shim;
 
 /// The application is about to change whom a connection asks for what. Once libssl has looked at the ClientHello that comes
 /// too late for the ticket that came with it, and the tickets to come are bound to what it was before.
+///
+/// Only what a connection itself says is looked at: destructors of ex_data may call this with an SSL whose parameters of the
+/// verification, and more, are freed already. One that asked for certificates before is left as it is.
 pub(crate) fn policy_changes(ssl: Ssl<'_>) {
-    if ssl.is_server() && !ssl.is_before_handshake() && !ssl.has_client_hello() {
+    let asked_nobody = || ssl.verify_mode() & SSL_VERIFY_PEER == 0;
+    if ssl.is_server() && !ssl.is_before_handshake() && !ssl.has_client_hello() && asked_nobody() {
         late_callback(ssl);
     }
 }
