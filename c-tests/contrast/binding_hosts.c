@@ -235,6 +235,7 @@ static int parse(SSL *ssl, unsigned int type, unsigned int context, const unsign
     return !refuse_now;
 }
 
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
 static void cleared_midway(ts_proto p)
 {
     const unsigned int type = 65280;
@@ -270,6 +271,8 @@ static void cleared_midway(ts_proto p)
     site_down(&s);
     SSL_CTX_free(cli);
 }
+
+#endif
 
 /*
  * A callback that goes by the name and never acknowledges it. Up to TLS 1.2
@@ -329,7 +332,9 @@ int main(void)
         later_list(*p, 0);
         later_list(*p, 1);
         by_more_than_the_name(*p);
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L /* 1.1.1 does not go on with an SSL whose handshake ended there */
         cleared_midway(*p);
+#endif
         unacknowledged(*p);
     }
     ts_cert_free(ca[0]);

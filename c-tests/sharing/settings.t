@@ -60,6 +60,8 @@ journeys nonsense TICKETSHIM_BIND=loose
 is "$line" "full 1, full 1, resumed 0" "bind loose: there is no such thing, so it is strict"
 bad TICKETSHIM_BIND loose
 
+bad TICKETSHIM_CLIENTS everywhere
+
 # ---- state, stats ---------------------------------------------------------------------------
 
 bad TICKETSHIM_STATE relative/state

@@ -91,6 +91,7 @@ unsafe extern "C" {
 
     // The pointer types of openssl-sys's own declarations differ, or it has none.
     pub(crate) fn SSL_SESSION_get0_peer(s: *mut SSL_SESSION) -> *mut X509;
+    #[cfg(not(test))]
     pub(crate) fn SSL_get0_peer_rpk(s: *const SSL) -> *mut EVP_PKEY;
     pub(crate) fn SSL_get_srp_username(s: *mut SSL) -> *mut c_char;
     pub(crate) fn SSL_get_ciphers(s: *const SSL) -> *mut OPENSSL_STACK;
@@ -167,6 +168,16 @@ unsafe extern "C" {
         publickey: *const X509_PUBKEY,
     ) -> c_int;
     pub(crate) fn X509_NAME_get0_der(name: *const X509_NAME, pder: *mut *const c_uchar, pderlen: *mut usize) -> c_int;
+}
+
+/// Unit tests are linked with OpenSSL as usual, which has this from 3.2 on.
+///
+/// # Safety
+/// None is needed.
+#[cfg(test)]
+#[expect(non_snake_case, reason = "the name in <openssl/ssl.h>")]
+pub(crate) unsafe fn SSL_get0_peer_rpk(_: *const SSL) -> *mut EVP_PKEY {
+    std::ptr::null_mut()
 }
 
 /// A NUL-terminated constant as C wants it.

@@ -23,7 +23,7 @@ fn keys() -> EpochKeys {
 
 fn binding() -> Binding {
     let protocol = Protocol { family: Family::Tls, version: 0x0304 };
-    Binding::new(protocol, Server::Name(b"server.example"), None)
+    Binding::new(protocol, Server::Name(b"server.example"), None, None)
 }
 
 fn first_salt() -> Salt {
@@ -198,7 +198,7 @@ fn bindings(c: &mut Criterion) {
     let protocol = Protocol { family: Family::Tls, version: 0x0304 };
     c.bench_function("binding", |b| {
         b.iter(|| {
-            Binding::new(black_box(protocol), Server::Name(black_box(b"server.example")), Some((&context, &policy)))
+            Binding::new(black_box(protocol), Server::Name(black_box(b"server.example")), Some(&context), Some(&policy))
         });
     });
 }

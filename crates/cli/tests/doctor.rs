@@ -52,7 +52,8 @@ fn commands() {
 /// Two libssl that do nothing, but for the calls that they make of themselves.
 #[test]
 fn a_libssl_whose_own_calls_are_not_seen() {
-    if library().is_none() {
+    // The stand-ins below have the name of the system's libssl, so the library has to be for that one.
+    if library().is_none() || std::env::var_os("OPENSSL_DIR").is_some() {
         return;
     }
     let soname = libssl_of(&openssl_of(Command::new("openssl").arg("version")));
