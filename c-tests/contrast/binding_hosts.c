@@ -220,6 +220,7 @@ static void by_more_than_the_name(ts_proto p)
     site_down(&s);
 }
 
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
 /*
  * A handshake that ends after its ticket was opened and before the servername
  * callback; then SSL_clear(), and another client under another name on the same
@@ -235,7 +236,6 @@ static int parse(SSL *ssl, unsigned int type, unsigned int context, const unsign
     return !refuse_now;
 }
 
-#if OPENSSL_VERSION_NUMBER >= 0x30000000L
 static void cleared_midway(ts_proto p)
 {
     const unsigned int type = 65280;
