@@ -156,7 +156,7 @@ unsafe extern "C" {
     pub(crate) fn X509_OBJECT_get_type(object: *const X509_OBJECT) -> c_int;
     pub(crate) fn X509_OBJECT_get0_X509(object: *const X509_OBJECT) -> *mut X509;
     pub(crate) fn X509_OBJECT_get0_X509_CRL(object: *const X509_OBJECT) -> *mut X509_CRL;
-    pub(crate) fn i2d_X509(x: *const X509, out: *mut *mut c_uchar) -> c_int;
+    pub(crate) fn i2d_X509_AUX(x: *const X509, out: *mut *mut c_uchar) -> c_int;
     pub(crate) fn i2d_X509_CRL(x: *const X509_CRL, out: *mut *mut c_uchar) -> c_int;
 
     pub(crate) fn X509_get_X509_PUBKEY(x: *const X509) -> *mut X509_PUBKEY;

@@ -163,7 +163,7 @@ functions! {
     X509_VERIFY_PARAM_get_flags
     X509_get0_notAfter
     X509_get_X509_PUBKEY
-    i2d_X509
+    i2d_X509_AUX
     i2d_X509_CRL
     #[cfg(store_objects = "get0")] X509_STORE_get0_objects
     #[cfg(store_objects = "get1")] X509_STORE_get1_objects

@@ -205,7 +205,8 @@ asks! { StoreObject:
 }
 
 impl StoreObject<'_> {
-    /// Its DER, in place of what was in `der`. `None` if memory has run out.
+    /// Its DER, in place of what was in `der`: of a certificate with what it is trusted and rejected for, where that is set.
+    /// `None` if memory has run out.
     pub(in super::super) fn encode(&self, der: &mut Vec<u8>) -> Option<()> {
         let len = usize::try_from(self.i2d(ptr::null_mut())).ok()?;
         der.clear();
@@ -214,7 +215,7 @@ impl StoreObject<'_> {
         if usize::try_from(self.i2d(&mut out)).ok()? != len {
             return None;
         }
-        // SAFETY: so many bytes were reserved, and i2d_X509(3) says that it has written them.
+        // SAFETY: so many bytes were reserved, and i2d_X509_AUX(3) says that it has written them.
         unsafe { der.set_len(len) };
         Some(())
     }
@@ -225,8 +226,8 @@ impl StoreObject<'_> {
             // SAFETY: the object's own list, and `out` as i2d_X509_CRL(3) wants it: by `encode`.
             unsafe { ffi::i2d_X509_CRL(self.list(), out) }
         } else {
-            // SAFETY: the object's own certificate, and `out` as i2d_X509(3) wants it: by `encode`.
-            unsafe { ffi::i2d_X509(self.certificate(), out) }
+            // SAFETY: the object's own certificate, and `out` as i2d_X509_AUX(3) wants it: by `encode`.
+            unsafe { ffi::i2d_X509_AUX(self.certificate(), out) }
         }
     }
 
