@@ -94,6 +94,21 @@ pub(crate) fn attach_new(ctx: Option<Ctx<'_>>, fetches_its_own: bool) {
         not_attached();
         return;
     }
+    if !give_part(ctx, fetches_its_own) {
+        add(Counter::Failures);
+        return;
+    }
+    CONTEXTS.fetch_add(1, Ordering::Relaxed);
+    role::context_made(Some(ctx));
+    sni_policy_cache::set_up();
+    let Some(context) = ctx.part() else { return };
+    context.settle(ctx, &mut context.sources());
+    early_data_callback::install(ctx);
+}
+
+/// Gives a new context its part. False if there is no memory. In a frame of its own, which is gone when the rest is done.
+#[inline(never)]
+fn give_part(ctx: Ctx<'_>, fetches_its_own: bool) -> bool {
     let context = Context {
         sources: ForkMutex::new(KeySources::default()),
         fetches_its_own,
@@ -107,16 +122,7 @@ pub(crate) fn attach_new(ctx: Option<Ctx<'_>>, fetches_its_own: bool) {
         has_id_context: AtomicBool::new(false),
         is_attached: AtomicBool::new(false),
     };
-    if Context::class().give(&ctx, context).is_none() {
-        add(Counter::Failures);
-        return;
-    }
-    CONTEXTS.fetch_add(1, Ordering::Relaxed);
-    role::context_made(Some(ctx));
-    sni_policy_cache::set_up();
-    let Some(context) = ctx.part() else { return };
-    context.settle(ctx, &mut context.sources());
-    early_data_callback::install(ctx);
+    Context::class().give(&ctx, context).is_some()
 }
 
 /// The application sets one of the two key callbacks, or takes it back (`present` is false): `real`
