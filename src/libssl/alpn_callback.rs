@@ -25,6 +25,10 @@ type AlpnFn = unsafe extern "C-unwind" fn(
 pub(super) struct Alpn(AtomicPtr<c_void>);
 
 impl Alpn {
+    pub(super) fn is_set(&self) -> bool {
+        !self.0.load(Ordering::Relaxed).is_null()
+    }
+
     fn get(&self) -> Option<AlpnFn> {
         let callback = self.0.load(Ordering::Acquire);
         // SAFETY: null, or what `set` stored: the application has set it as a callback of this type, for as long as it is

@@ -34,6 +34,8 @@ pub(crate) struct Connection {
     /// The application's callback that was set for the connection itself.
     pub(super) allow_early_data: Cell<Option<Allow>>,
     prediction: Cell<Prediction>,
+    /// The ticket that came in last was opened because what certificate callbacks ask under its name is known.
+    pub(super) cert_callback_is_known: Cell<bool>,
     /// What its full handshake led to has been noted.
     pub(super) noted: Cell<bool>,
     /// Which of the application's code has a say here, beside its context's.
@@ -77,6 +79,7 @@ impl Connection {
             prediction: Cell::default(),
             predicted_for: Cell::default(),
             hooks: Cell::default(),
+            cert_callback_is_known: Cell::default(),
             noted: Cell::default(),
             accepts: Cell::default(),
             id_context: Cell::default(),

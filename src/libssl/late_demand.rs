@@ -15,11 +15,12 @@ use ticketshim_core::binding::{PolicyDigest, digest_of};
 use ticketshim_keys::counters::{Counter, add};
 use ticketshim_keys::{log, names};
 
+use super::app_hooks::AppHooks;
 use super::connection::OpenedTicket;
 use super::context::Context;
 use super::handle::{Evaluated, Hello, Parts, Ssl};
 use super::prediction::Key;
-use super::{client_auth_policy, prediction, servername, sni_policy_cache};
+use super::{app_hooks, cert_callback, client_auth_policy, prediction, servername, sni_policy_cache};
 
 /// Whether a ticket of this binding, which is that of tickets from elsewhere, led to a late demand in this context. Asked
 /// when one comes in.
@@ -37,8 +38,8 @@ fn is_remembered(hello: Hello<'_>, binding: &Binding) -> bool {
 /// There was a late demand, and no memory to say for what: it may be any.
 static FORGETFUL: AtomicBool = AtomicBool::new(false);
 
-/// Ends the resumption of `ssl`: counts that, says so once, and remembers what its ticket was bound to.
-fn note(ssl: Ssl<'_>) {
+/// Remembers what the ticket was bound to that `ssl` was resumed by.
+fn remember(ssl: Ssl<'_>) {
     let remembered = ssl.parts().zip(plain_ticket(ssl)).is_some_and(|(parts, opened)| {
         let key = key(parts.context, &opened.binding);
         sni_policy_cache::put(&key, &PolicyDigest([1; 32]));
@@ -47,6 +48,10 @@ fn note(ssl: Ssl<'_>) {
     if !remembered {
         FORGETFUL.store(true, Ordering::Relaxed);
     }
+}
+
+/// A resumption is ended: counts that, and says so once.
+pub(super) fn note_ended() {
     add(Counter::Ended);
     static SAID: log::Once = log::Once::new();
     log::warn_once(
@@ -59,12 +64,12 @@ fn note(ssl: Ssl<'_>) {
 }
 
 /// The ticket that `ssl` was resumed from, if it is one that may be from elsewhere.
-fn plain_ticket(ssl: Ssl<'_>) -> Option<OpenedTicket> {
+pub(super) fn plain_ticket(ssl: Ssl<'_>) -> Option<OpenedTicket> {
     ssl.connection()?.opened.get().filter(|opened| !opened.own && ssl.is_resumed())
 }
 
-/// What a resumed connection asked of its client before a callback: `None` for nothing.
-pub(super) struct Before(Option<PolicyDigest>);
+/// What a resumed connection asked of its client before a callback (`None` for nothing), and who had a say.
+pub(super) struct Before(Option<PolicyDigest>, AppHooks);
 
 /// A callback is about to be called. `None` if the connection was not resumed, or may demand what it likes.
 pub(super) fn before(ssl: Evaluated<'_>) -> Option<Before> {
@@ -74,18 +79,22 @@ pub(super) fn before(ssl: Evaluated<'_>) -> Option<Before> {
         return None;
     }
     plain_ticket(*ssl)?;
-    servername::policy_is_bound().then(|| Before(asked(*ssl).flatten()))
+    servername::policy_is_bound().then(|| Before(asked(*ssl).flatten(), app_hooks::set_of(*ssl)))
 }
 
 /// The callback has been called. False if there is a demand now that there was not, and the connection has to end.
 pub(super) fn after(ssl: Evaluated<'_>, before: &Before) -> bool {
-    let stays = match (asked(*ssl), &before.0) {
-        (None, _) => true,
+    let demands = match (asked(*ssl), &before.0) {
+        (None, _) => false,
         // Without memory to tell what it is, it is another.
-        (Some(now), before) => now.is_some() && now == *before,
+        (Some(now), before) => now.is_none() || now != *before,
     };
+    if demands {
+        remember(*ssl);
+    }
+    let stays = !demands && !cert_callback::appeared(ssl, Some(before.1));
     if !stays {
-        note(*ssl);
+        note_ended();
     }
     stays
 }

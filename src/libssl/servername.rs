@@ -16,11 +16,14 @@ use ticketshim_keys::log;
 use ticketshim_keys::settings::Bind;
 use ticketshim_keys::socket::LocalAddress;
 
+use super::app_hooks::{self, AppHooks};
 use super::binding_facts::{Named, protocol};
 use super::context::{self, Context};
 use super::handle::{Evaluated, Hello, Parts, Ssl};
 use super::prediction::{Key, Outcome, Prediction};
-use super::{client_auth, client_auth_policy, servername_callback, sni_policy_cache, trust_store};
+use super::{
+    cert_callback, client_auth, client_auth_policy, late_demand, servername_callback, sni_policy_cache, trust_store,
+};
 use crate::shim::shim;
 
 /// What is predicted when a ticket comes in.
@@ -34,11 +37,15 @@ pub(super) enum Predicted {
 pub(super) fn predict(hello: Hello<'_>, parts: &Parts<'_>) -> Option<Predicted> {
     let now = client_auth_policy::of(*hello)?;
     let may_change = servername_callback::of(*hello, Some(parts.context)).is_some();
-    if !may_change || !client_auth::is_requested() {
+    if !may_change {
+        return Some(Predicted::Policy(now));
+    }
+    // The callback may be the first in this process to demand something: that is seen afterwards.
+    parts.connection.predicted_for.set(hello.client_random());
+    if !client_auth::is_requested() {
         return Some(Predicted::Policy(now));
     }
     let key = key(*hello, parts.context, &now, hello.server_name()?);
-    parts.connection.predicted_for.set(hello.client_random());
     parts.connection.prediction(|prediction| *prediction = Prediction::LookedUp(key));
     Some(match sni_policy_cache::get(&key) {
         Some(policy) => Predicted::Policy(policy),
@@ -56,6 +63,7 @@ pub(super) fn key(ssl: Ssl<'_>, first: &Context, policy: &PolicyDigest, name: Op
 
 /// What is known of a connection before the application's callback.
 pub(super) struct Before {
+    hooks: AppHooks,
     cache_key: Option<Key>,
     policy: PolicyDigest,
 }
@@ -66,15 +74,14 @@ pub(super) fn before(ssl: Ssl<'_>) -> Option<Before> {
         return None;
     }
     let connection = ssl.connection()?;
-    // An SSL that was cleared (SSL_clear(3)) has what was predicted for a client before, under another name. Without a ticket
-    // that depends on the name nothing was predicted, and libssl is not asked.
+    // An SSL that was cleared (SSL_clear(3)) has what was predicted for a client before, under another name.
     if connection.prediction(|prediction| *prediction != Prediction::None)
         && connection.predicted_for.get() != ssl.client_random()
     {
         connection.prediction(|prediction| *prediction = Prediction::None);
     }
     let cache_key = connection.prediction(Prediction::take_cache_key);
-    Some(Before { cache_key, policy: client_auth_policy::of(ssl)? })
+    Some(Before { hooks: app_hooks::set_of(ssl), cache_key, policy: client_auth_policy::of(ssl)? })
 }
 
 /// Notes what the callback made of it. False if the session was resumed for another policy.
@@ -85,6 +92,10 @@ pub(super) fn after(ssl: Evaluated<'_>, resumed: bool, answer: c_int, before: Op
     }
     let after = client_auth_policy::of(*ssl);
     let mut key_known = before.as_ref().and_then(|before| before.cache_key);
+    if cert_callback::appeared(ssl, before.as_ref().map(|before| before.hooks)) {
+        late_demand::note_ended();
+        return false;
+    }
     let proved = key_known.filter(|_| resumed);
     // Without a ticket no entry was looked up yet. (In TLS 1.2 the name of a resumed connection is that of
     // its session, which only a ticket binds.)

@@ -203,6 +203,7 @@ fn predicted_policy(hello: Hello<'_>, parts: &Parts<'_>) -> Option<Option<Policy
     // After a HelloRetryRequest: what the first ClientHello led to.
     parts.connection.remember();
     parts.connection.noted.set(false);
+    parts.connection.cert_callback_is_known.set(false);
     parts.connection.prediction(|prediction| *prediction = Prediction::None);
     if shim().settings.bind != Bind::Strict {
         return Some(None);

@@ -84,12 +84,17 @@ fn check(path: PathBuf) -> Result<Library, NoLibrary> {
         Ok(elf) => elf.ok_or_else(|| wrong("no ELF file"))?,
         Err(error) => return Err(NoLibrary::Unreadable { path, error }),
     };
-    if !elf.soname.as_deref().is_some_and(|name| name.starts_with("libticketshim.so")) {
+    if !is_ours(&elf) {
         return Err(wrong("another library"));
     }
     // Whether or not it asks for that libssl to be loaded.
     let libssl = elf.libssl_versions.clone().ok_or_else(|| wrong("without the symbols of a libssl"))?;
     Ok(Library { elf, libssl })
+}
+
+/// Whether a file is this library.
+pub fn is_ours(elf: &Elf) -> bool {
+    elf.soname.as_deref().is_some_and(|name| name.starts_with("libticketshim.so"))
 }
 
 /// Where the example files of this installation are, as messages name them.

@@ -43,6 +43,10 @@ fn counters_of_a_real_server() {
     for text in ["1 with the library's keys", "3 sealed, 1 opened, 0 refused", "seals and opens its tickets"] {
         assert!(doctor.out.contains(text), "{text}: {}", doctor.out);
     }
+    // What it says of the libssl is what it says of it without a server.
+    let five_times = |out: &str| out.contains("serialised five times");
+    let command = run(&["doctor", "--", "openssl"]);
+    assert_eq!(five_times(&doctor.out), five_times(&command.out), "{}\n{}", doctor.out, command.out);
 }
 
 /// By the parsers of Prometheus' own client library: the one of OpenMetrics, which is strict, and the older format's,

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::report::Report;
 use crate::elf::Elf;
+use crate::library;
 
 /// `OpenSSL 3.0.19 27 Jan 2026`, or another library's like text; `None` if there is none.
 pub fn openssl(path: &Path) -> Option<String> {
@@ -26,7 +27,8 @@ pub fn inside(path: &Path) -> Option<String> {
 
 /// Says of a libssl that tickets cost with it what they cost in stock: the library works as well, and saves no time.
 pub fn note_unseen_calls(report: &mut Report, libssl: &Elf) {
-    if libssl.defines_libssl && !libssl.calls_are_seen {
+    // The library defines some of a libssl's functions, and is none.
+    if libssl.defines_libssl && !library::is_ours(libssl) && !libssl.calls_are_seen {
         let path = libssl.path.display();
         report.note(format_args!(
             "this libssl calls its own functions directly (it was linked with -Bsymbolic or the like), so the session of a \
