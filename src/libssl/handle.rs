@@ -11,27 +11,21 @@
 //! - One thread at a time uses an `SSL`, and nobody changes a context while it serves (openssl-threads(7)).
 //! - What a `get0` function gives belongs to the object that it was asked of (crypto(7), "Library Conventions").
 
-use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_uint, c_ulong, c_void};
+use std::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::marker::PhantomData;
-use std::ops::Deref;
 use std::ptr;
-use std::slice;
 
 use openssl_sys::{
-    EVP_PKEY, OPENSSL_STACK, OPENSSL_sk_num, OPENSSL_sk_value, SSL, SSL_CIPHER, SSL_CIPHER_get_protocol_id, SSL_CTX,
-    SSL_CTX_get_cert_store, SSL_CTX_get_ex_data, SSL_CTX_get0_certificate, SSL_CTX_set_ex_data, SSL_SESSION,
-    SSL_SESSION_get_master_key, SSL_SESSION_get_max_early_data, SSL_SESSION_get_time, SSL_SESSION_get_timeout,
-    SSL_client_hello_get0_ext, SSL_ctrl, SSL_get_SSL_CTX, SSL_get_client_random, SSL_get_ex_data, SSL_get_psk_identity,
-    SSL_get_servername, SSL_get_session, SSL_get_verify_mode, SSL_get_verify_result, SSL_session_reused, SSL_version,
-    TLSEXT_NAMETYPE_host_name, X509, X509_NAME, X509_STORE, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_flags,
-    stack_st_X509_NAME,
+    EVP_PKEY, OPENSSL_STACK, OPENSSL_sk_num, SSL, SSL_CIPHER, SSL_CIPHER_get_protocol_id, SSL_CTX, SSL_SESSION,
+    SSL_ctrl, SSL_get_SSL_CTX, SSL_get_client_random, SSL_get_ex_data, SSL_get_psk_identity, SSL_get_session,
+    SSL_get_verify_mode, SSL_get_verify_result, SSL_session_reused, SSL_version, X509, X509_STORE, X509_VERIFY_PARAM,
+    X509_VERIFY_PARAM_get_flags, stack_st_X509_NAME,
 };
-use zeroize::Zeroize;
 
 use super::connection::Connection;
 use super::context::Context;
 use super::errors::quietly;
-use super::ex_data::{Class, Object, Part, Writable};
+use super::ex_data::{Class, Object, Part};
 use super::ffi;
 use super::real;
 use ticketshim_keys::socket::LocalAddress;
@@ -53,8 +47,16 @@ macro_rules! asks {
     };
 }
 
+mod certificates;
+mod ctx;
+mod handshake;
+mod session;
 mod store;
 
+use certificates::{elements, names, remaining};
+pub(crate) use ctx::Ctx;
+pub(super) use handshake::{CipherCall, CipherHello, Evaluated, Hello};
+pub(super) use session::SslSession;
 pub(super) use store::{LockedStore, Store, StoreObject};
 
 /// An `SSL`, inside a call that libssl or the program makes with it.
@@ -304,255 +306,6 @@ pub(super) struct Parts<'h> {
     pub(super) context: &'h Context,
 }
 
-/// An `SSL` whose ticket came in: its ClientHello is at hand, and not yet evaluated.
-#[derive(Clone, Copy)]
-pub(super) struct Hello<'h>(Ssl<'h>);
-
-impl<'h> Hello<'h> {
-    /// # Safety
-    /// As [`Ssl::new`]; and libssl has called the ticket key callback with this SSL to open a ticket, and waits for it for
-    /// as long as `'h`.
-    pub(super) unsafe fn new(ssl: *mut SSL) -> Self {
-        // SAFETY: the caller's promise.
-        Self(unsafe { Ssl::new(ssl) })
-    }
-
-    /// The server_name extension; `None` if there is none.
-    #[inline]
-    pub(super) fn server_name_extension(self) -> Option<&'h [u8]> {
-        let mut data = ptr::null();
-        let mut len = 0;
-        // SAFETY: a live SSL (`new`), whose ClientHello libssl keeps until its extensions have been evaluated, the ticket's
-        // among them (tls_early_post_process_client_hello in ssl/statem/statem_srvr.c).
-        let is = unsafe { SSL_client_hello_get0_ext(self.0.0, ffi::TLSEXT_TYPE_SERVER_NAME, &mut data, &mut len) } == 1;
-        if !is || data.is_null() {
-            return is.then_some(&[]);
-        }
-        // SAFETY: `len` bytes of the ClientHello (SSL_client_hello_get0_ext(3)), which is kept for 'h (see above).
-        Some(unsafe { slice::from_raw_parts(data, len) })
-    }
-}
-
-impl<'h> Deref for Hello<'h> {
-    type Target = Ssl<'h>;
-
-    fn deref(&self) -> &Ssl<'h> {
-        &self.0
-    }
-}
-
-/// An `SSL` in its handshake whose ClientHello has been evaluated: its servername callback is called, or a ticket is made.
-#[derive(Clone, Copy)]
-pub(super) struct Evaluated<'h>(Ssl<'h>);
-
-impl<'h> Evaluated<'h> {
-    /// # Safety
-    /// As [`Ssl::new`]; and libssl has called the servername callback with this SSL, or the ticket key callback to make a
-    /// ticket, and waits for it for as long as `'h`.
-    pub(super) unsafe fn new(ssl: *mut SSL) -> Self {
-        // SAFETY: the caller's promise.
-        Self(unsafe { Ssl::new(ssl) })
-    }
-
-    /// SSL_get_servername(3).
-    #[inline]
-    pub(super) fn server_name(self) -> Option<&'h [u8]> {
-        // SAFETY: a live SSL for 'h (`new`).
-        let name = unsafe { SSL_get_servername(self.0.0, TLSEXT_NAMETYPE_host_name) };
-        if name.is_null() {
-            return None;
-        }
-        // SAFETY: a C string of the SSL's or its session's (SSL_get_servername(3)), which both live for 'h.
-        Some(unsafe { CStr::from_ptr(name) }.to_bytes())
-    }
-}
-
-impl<'h> Deref for Evaluated<'h> {
-    type Target = Ssl<'h>;
-
-    fn deref(&self) -> &Ssl<'h> {
-        &self.0
-    }
-}
-
-/// The `SSL` whose ticket key callback set libssl's cipher up, for the calls of that cipher.
-#[derive(Clone, Copy)]
-pub(super) struct CipherSsl(*mut SSL);
-
-impl From<Ssl<'_>> for CipherSsl {
-    fn from(ssl: Ssl<'_>) -> Self {
-        Self(ssl.0)
-    }
-}
-
-impl CipherSsl {
-    pub(super) fn get<'h>(self, _: &CipherCall<'h>) -> Ssl<'h> {
-        // SAFETY: the key callback had this SSL, and the call that ran it is still running (`CipherCall::new`).
-        unsafe { Ssl::new(self.0) }
-    }
-}
-
-/// The same, of a callback that was called to open a ticket.
-#[derive(Clone, Copy)]
-pub(super) struct CipherHello(CipherSsl);
-
-impl From<Hello<'_>> for CipherHello {
-    fn from(hello: Hello<'_>) -> Self {
-        Self(CipherSsl::from(*hello))
-    }
-}
-
-impl CipherHello {
-    pub(super) fn get<'h>(self, call: &CipherCall<'h>) -> Hello<'h> {
-        // The callback had a ClientHello at hand (`From`), and the call of libssl that ran it is still running.
-        Hello(self.0.get(call))
-    }
-}
-
-/// libssl is running the cipher that a ticket key callback has set up.
-pub(super) struct CipherCall<'h>(PhantomData<&'h SSL>);
-
-impl CipherCall<'_> {
-    /// # Safety
-    /// For as long as `'h` the cipher runs inside the call of libssl that also ran the ticket key callback which set up
-    /// this cipher: so the SSL is alive, and this thread's.
-    pub(super) unsafe fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-/// The session of an `SSL`, which holds a reference on it.
-#[derive(Clone, Copy)]
-pub(super) struct SslSession<'h>(*mut SSL_SESSION, PhantomData<&'h SSL_SESSION>);
-
-impl SslSession<'_> {
-    /// It has the certificate of its peer.
-    #[inline]
-    pub(super) fn has_peer(self) -> bool {
-        !self.peer().is_null()
-    }
-
-    /// It allows early data.
-    #[inline]
-    pub(super) fn allows_early_data(self) -> bool {
-        self.max_early_data() > 0
-    }
-
-    /// When it was made, in Unix seconds.
-    pub(super) fn time(self) -> Option<u64> {
-        u64::try_from(self.time_t()).ok()
-    }
-
-    /// Gives its master secret to `look`, and erases our copy of it.
-    #[inline]
-    pub(super) fn master_key<T>(self, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        // SSL_MAX_MASTER_KEY_LENGTH is 48; TLS 1.3 has up to 64.
-        let mut key = [0; 64];
-        // SAFETY: the session that a live SSL holds a reference on (`SslSession`), and room for as many bytes as is said.
-        let len = unsafe { SSL_SESSION_get_master_key(self.0, key.as_mut_ptr(), key.len()) };
-        let seen = key.get(..len).map(look);
-        key.zeroize();
-        seen
-    }
-}
-
-asks! { SslSession:
-    /// SSL_SESSION_get_timeout(3), in seconds.
-    pub(super) fn timeout = SSL_SESSION_get_timeout => c_long;
-    fn time_t = SSL_SESSION_get_time => c_long;
-    fn peer = ffi::SSL_SESSION_get0_peer => *mut X509;
-    fn max_early_data = SSL_SESSION_get_max_early_data => u32;
-}
-
-/// An `SSL_CTX`, inside a call that is made with it or with an `SSL` of its.
-#[derive(Clone, Copy)]
-pub(crate) struct Ctx<'h>(*mut SSL_CTX, PhantomData<&'h SSL_CTX>);
-
-impl<'h> Ctx<'h> {
-    /// `None` for null.
-    ///
-    /// # Safety
-    /// `ctx` is null, or alive for as long as `'h`.
-    #[inline]
-    pub(crate) unsafe fn new(ctx: *mut SSL_CTX) -> Option<Self> {
-        (!ctx.is_null()).then_some(Self(ctx, PhantomData))
-    }
-
-    /// For calls of the real functions: alive for as long as `'h`.
-    pub(super) fn as_ptr(self) -> *mut SSL_CTX {
-        self.0
-    }
-
-    /// Our part of it; `None` for one that we never saw made.
-    #[inline]
-    pub(super) fn part(self) -> Option<&'h Context> {
-        let context = Context::class().get(&self)?;
-        // SAFETY: what `Class::give` stored: alive until the context's end, which is after 'h (`new`), and only ever
-        // shared.
-        Some(unsafe { context.as_ref() })
-    }
-
-    /// The bits of the public key in its current certificate. `None` if it has none.
-    pub(super) fn certificate_key(self) -> Option<&'h [u8]> {
-        let certificate = self.certificate_ptr();
-        if certificate.is_null() {
-            return None;
-        }
-        // SAFETY: a certificate that the context holds (SSL_CTX_get0_certificate(3)).
-        let key = unsafe { ffi::X509_get_X509_PUBKEY(certificate) };
-        let mut bits: *const c_uchar = ptr::null();
-        let mut len: c_int = 0;
-        if key.is_null() {
-            return None;
-        }
-        // SAFETY: the public key of that certificate; the other outputs may be NULL (X509_PUBKEY_get0_param(3)).
-        let found = unsafe { ffi::X509_PUBKEY_get0_param(ptr::null_mut(), &mut bits, &mut len, ptr::null_mut(), key) };
-        if found != 1 || bits.is_null() {
-            return None;
-        }
-        // SAFETY: `len` bytes that belong to the certificate (X509_PUBKEY_get0_param(3)), which a context that serves keeps
-        // for 'h.
-        Some(unsafe { slice::from_raw_parts(bits, usize::try_from(len).ok()?) })
-    }
-
-    /// Whether this is its own store (SSL_CTX_get_cert_store(3)).
-    pub(super) fn has_store(self, store: Store<'_>) -> bool {
-        ptr::eq(self.cert_store_ptr().cast(), store.address())
-    }
-
-    /// SSL_CTX_get_cert_store(3).
-    fn cert_store(self) -> Option<Store<'h>> {
-        // SAFETY: the context holds a reference on its store (SSL_CTX_get_cert_store(3)).
-        unsafe { Store::new(self.cert_store_ptr()) }
-    }
-}
-
-asks! { Ctx:
-    fn cert_store_ptr = SSL_CTX_get_cert_store => *mut X509_STORE;
-    fn client_ca_list = ffi::SSL_CTX_get_client_CA_list => *mut stack_st_X509_NAME;
-    fn ca_list = ffi::SSL_CTX_get0_CA_list => *const stack_st_X509_NAME;
-    fn certificate_ptr = SSL_CTX_get0_certificate => *mut X509;
-}
-
-impl Object for Ctx<'_> {
-    fn address(&self) -> *mut c_void {
-        self.0.cast()
-    }
-
-    #[inline]
-    fn read(&self, index: c_int) -> *mut c_void {
-        // SAFETY: a live SSL_CTX for 'h (`Ctx::new`); any index may be asked for.
-        unsafe { SSL_CTX_get_ex_data(self.0, index) }
-    }
-}
-
-impl Writable for Ctx<'_> {
-    fn write(&self, index: c_int, value: *mut c_void) -> c_int {
-        // SAFETY: a live SSL_CTX for 'h (`Ctx::new`), and an index of ours.
-        unsafe { SSL_CTX_set_ex_data(self.0, index, value) }
-    }
-}
-
 /// The parameters of a verification, of an SSL or a store, which has them as long as it lives.
 #[derive(Clone, Copy)]
 pub(super) struct Param<'h>(*mut X509_VERIFY_PARAM, PhantomData<&'h X509_VERIFY_PARAM>);
@@ -562,55 +315,4 @@ asks! { Param:
     pub(super) fn flags = X509_VERIFY_PARAM_get_flags => c_ulong;
     /// X509_VERIFY_PARAM_get_depth(3).
     pub(super) fn depth = ffi::X509_VERIFY_PARAM_get_depth => c_int;
-}
-
-/// For how many seconds from now a certificate is valid. `None` if it is not.
-fn remaining(certificate: *const X509) -> Option<u64> {
-    const DAY: i64 = 86_400;
-    let (mut days, mut seconds) = (0, 0);
-    // SAFETY: a certificate that the SSL or its session holds; gives a time that is part of it (X509_get0_notAfter(3)).
-    let not_after = unsafe { ffi::X509_get0_notAfter(certificate) };
-    // SAFETY: places for two numbers; no time means now; and the time of a live certificate (ASN1_TIME_diff(3)).
-    let is_time = quietly(|| unsafe { ffi::ASN1_TIME_diff(&mut days, &mut seconds, ptr::null(), not_after) } == 1);
-    let left = i64::from(days) * DAY + i64::from(seconds);
-    u64::try_from(left).ok().filter(|_| is_time && !not_after.is_null())
-}
-
-/// The elements of a list.
-///
-/// # Safety
-/// `list` is null, or alive and unchanged for as long as `'a`, and of pointers to this type.
-unsafe fn elements<'a, T: 'a>(list: *const OPENSSL_STACK) -> impl Iterator<Item = *const T> + 'a {
-    // SAFETY: null, which has no elements, or a live list: the caller's promise (DEFINE_STACK_OF(3)).
-    let count = if list.is_null() { 0 } else { unsafe { OPENSSL_sk_num(list) } };
-    // SAFETY: a live list, by the caller's promise, and a number below its length.
-    (0..count).map(move |i| unsafe { OPENSSL_sk_value(list, i) }.cast_const().cast())
-}
-
-/// The DER of every name in a list of them. `None` if memory has run out.
-///
-/// # Safety
-/// `list` is null, or alive and unchanged for as long as `'a`.
-unsafe fn names<'a>(list: *const stack_st_X509_NAME) -> Option<Vec<&'a [u8]>> {
-    let list = list.cast::<OPENSSL_STACK>();
-    let mut names = Vec::new();
-    if list.is_null() {
-        return Some(names);
-    }
-    // SAFETY: a live list, by the caller's promise.
-    let count = unsafe { OPENSSL_sk_num(list) };
-    names.try_reserve(usize::try_from(count).unwrap_or(0)).ok()?;
-    for i in 0..count {
-        // SAFETY: a live list, by the caller's promise, and a number below its length.
-        let name = unsafe { OPENSSL_sk_value(list, i) }.cast::<X509_NAME>();
-        let mut der: *const c_uchar = ptr::null();
-        let mut len = 0;
-        // SAFETY: a name of the list; gives a pointer to its own encoding, which it keeps (X509_NAME_get0_der(3)).
-        if name.is_null() || unsafe { ffi::X509_NAME_get0_der(name, &mut der, &mut len) } != 1 {
-            return None;
-        }
-        // SAFETY: `len` bytes, alive as long as the name (X509_NAME_get0_der(3)), which the list holds for 'a.
-        names.push(unsafe { slice::from_raw_parts(der, len) });
-    }
-    Some(names)
 }
