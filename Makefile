@@ -30,6 +30,7 @@ check: deps build lint \
   check-linkers \
   check-sharing \
   check-binding \
+  check-deploy-fast \
   check-hostile-fast \
   check-models-fast \
   check-valgrind \

@@ -44,6 +44,19 @@ check-instructions:
 	@echo "check-instructions: n/a: its limits are of x86-64 code, this is $$(uname -m)"
 endif
 
+$(BENCH)/deploy-clients: benches/deploy/clients.c mk/bench.mk
+	@mkdir -p $(BENCH)
+	@$(CC) -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -o $@ $< -lssl -lcrypto
+
+.PHONY: bench-deploy
+bench-deploy: need-deploy build $(BENCH)/deploy-clients ## 5,000 clients come back to nginx and HAProxy after a restart, a reload, a dead host (half an hour; DEPLOY="--rounds 1")
+	benches/deploy/run $(DEPLOY)
+	$(if $(DEPLOY),,benches/deploy/report)
+
+.PHONY: check-deploy-fast
+check-deploy-fast: need-deploy build $(BENCH)/deploy-clients ## the bench of a deploy with few clients: it measures what it says (ten seconds)
+	benches/deploy/run --clients 40 --flight 20 --rounds 1 --seconds 2 --only "nginx 1.3 p256" --no-growth --out $(BENCH)/deploy-fast.json
+
 .PHONY: bench-core
 bench-core: ## the core by itself beside OpenSSL's EVP, ring and rustls (criterion; 3 minutes)
 	cd benches/core && $(CARGO) bench --locked --bench tickets -- --warm-up-time 0.5 --measurement-time 1 --sample-size 40

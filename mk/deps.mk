@@ -14,6 +14,7 @@ PACKAGES_binding      := $(PACKAGES_build) openssl perl python3 nginx apache2 ha
 PACKAGES_contract     := $(PACKAGES_binding)
 PACKAGES_valgrind     := $(PACKAGES_build) openssl perl valgrind locales
 PACKAGES_instructions := $(PACKAGES_build) python3 valgrind
+PACKAGES_deploy       := $(PACKAGES_build) openssl python3 nginx haproxy
 PACKAGES_models       := build-essential
 # Clients, other preloads, and what looks at system calls, too.
 PACKAGES_hostile      := $(PACKAGES_build) openssl perl python3 gdb nginx procps util-linux strace curl libio-socket-ssl-perl \
@@ -41,7 +42,7 @@ PACKAGES_servers      := nginx apache2 haproxy stunnel4 lighttpd lighttpd-mod-op
                          openssl curl gnutls-bin golang-go python3 util-linux
 
 # The parts of `make check`.
-CHECKED := build lint core c linkers sharing binding valgrind instructions hostile models versions install kubernetes docs packages rpm
+CHECKED := build lint core c linkers sharing binding deploy valgrind instructions hostile models versions install kubernetes docs packages rpm
 
 .PHONY: deps
 deps: ## install what `make check` needs (Debian; as root, or with sudo); deps-NAME: what check-NAME needs
