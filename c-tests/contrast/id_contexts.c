@@ -2,8 +2,9 @@
  * id_contexts.c: servers that verify their clients and have no session id
  * context. libssl ends a handshake to them that offers a ticket; the library
  * gives their connections a session id context, and they resume, in whichever
- * order the program makes its calls. One that the program sets wins, and
- * clients never see any of it.
+ * order the program makes its calls; but not where code of the program's takes
+ * part in the verification. One that the program sets wins, and clients never
+ * see any of it.
  */
 #include <string.h>
 
@@ -136,6 +137,86 @@ static void way_of(ts_proto p, enum way way)
     SSL_CTX_free(cli);
 }
 
+/* ---- programs that count on being called --------------------------------------------- */
+
+/*
+ * A program that notes in its callback who has shown a certificate, as Dovecot
+ * does, has never seen a resumed client: stock ends such handshakes. Under the
+ * library they are full ones, in which the callback is called.
+ */
+static int called;
+
+static int notes(int ok, X509_STORE_CTX *store)
+{
+    (void)store;
+    called++;
+    return ok;
+}
+
+static int verifies(X509_STORE_CTX *store, void *arg)
+{
+    (void)arg;
+    called++;
+    return X509_verify_cert(store);
+}
+
+enum note {
+    OF_CONTEXT,                   /* SSL_CTX_set_verify() */
+    OF_CONNECTION,                /* SSL_set_verify(), once it is a server */
+    OF_STORE,                     /* X509_STORE_set_verify_cb() */
+    WHOLE,                        /* SSL_CTX_set_cert_verify_callback() */
+    WHOLE_LATE,                   /* … when there is an SSL that has a session id context */
+    N_NOTES
+};
+
+static const char *const noted[N_NOTES] = {
+    "callback of the context", "callback of the connection", "callback of the store", "callback for all of it",
+    "callback for all of it, set late",
+};
+
+static ts_conn *noted_visit(SSL_CTX *ctx, SSL_CTX *cli, enum note note, SSL_SESSION *offer)
+{
+    ts_conn *c = ts_conn_new(ctx, cli, offer);
+
+    SSL_set_accept_state(c->server.ssl);
+    if (note == OF_CONNECTION)
+        SSL_set_verify(c->server.ssl, TS_DEMANDS, notes);
+    if (note == WHOLE_LATE)
+        SSL_CTX_set_cert_verify_callback(ctx, verifies, NULL);
+    called = 0;
+    ts_conn_handshake(c);
+    return c;
+}
+
+static void counts_on_calls(ts_proto p, enum note note)
+{
+    SSL_CTX *ctx = server(p, 1), *cli = ts_client_with(p, member);
+    SSL_SESSION *ticket;
+    ts_conn *c;
+
+    if (note == OF_CONTEXT)
+        SSL_CTX_set_verify(ctx, TS_DEMANDS, notes);
+    if (note == OF_STORE)
+        X509_STORE_set_verify_cb(SSL_CTX_get_cert_store(ctx), notes);
+    if (note == WHOLE)
+        SSL_CTX_set_cert_verify_callback(ctx, verifies, NULL);
+    c = noted_visit(ctx, cli, note, NULL);
+    ts_is_str(ts_outcome(c), ts_full(p), "%s, %s: full", ts_proto_name(p), noted[note]);
+    ticket = ts_session(c);
+    ts_conn_free(c);
+    for (int i = 0; i < 2; i++) {
+        if (note == WHOLE_LATE)
+            SSL_CTX_set_cert_verify_callback(ctx, NULL, NULL);
+        c = noted_visit(ctx, cli, note, ticket);
+        ts_is_str(ts_outcome(c), ts_shim_expected() ? ts_full(p) : aborts(p), "its ticket");
+        ts_ok(!c->established || called > 0, "the program saw who it is");
+        ts_conn_free(c);
+    }
+    SSL_SESSION_free(ticket);
+    SSL_CTX_free(ctx);
+    SSL_CTX_free(cli);
+}
+
 /* ---- what stays as it is --------------------------------------------------------- */
 
 static void id_of(const ts_conn *c, const char *want, const char *what)
@@ -247,6 +328,8 @@ int main(void)
     for (const ts_proto *p = ts_all_protos; *p != TS_PROTO_END; p++) {
         for (int way = 0; way < N_WAYS; way++)
             way_of(*p, (enum way)way);
+        for (int note = 0; note < N_NOTES; note++)
+            counts_on_calls(*p, (enum note)note);
         programs_own(*p);
         both_roles(*p);
         becomes_a_client(*p);

@@ -35,6 +35,14 @@ impl AppHooks {
     /// Clients are known by something else than a certificate.
     pub(crate) const NO_CERTIFICATE: Self = Self(Self::PSK.0 | Self::SRP.0);
 
+    /// What is set, and calls nothing of the application's.
+    const SETTINGS: Self = Self::PARAMS;
+
+    /// Whether code of the application's is among them.
+    pub(super) fn has_code(self) -> bool {
+        !self.with(Self::SETTINGS, false).is_none()
+    }
+
     pub(crate) fn has_any(self, of: Self) -> bool {
         self.0 & of.0 != 0
     }

@@ -4,13 +4,19 @@
 //! SSL_CTX_set_session_id_context(3)), so that it never resumes. It gets one of ours, another for each `SSL_CTX`. It is set
 //! on the SSL, and only where that is sure to be a server: an SSL_CTX may serve clients, too, which refuse a session of
 //! another session id context. One that the application sets wins.
+//!
+//! Where code of the application's takes part in the verification there is none. That program has never seen a resumed
+//! client, and may know its clients only by what its callback has seen, which libssl does not call on a resumption
+//! (Dovecot: "Client didn't present valid SSL certificate"). Its clients make full handshakes.
 #![forbid(unsafe_code)]
 
 use openssl_sys::SSL_VERIFY_PEER;
+use ticketshim_keys::settings::Clients;
 
-use super::client_auth;
 use super::context::Context;
 use super::handle::{Ctx, Parts, Ssl};
+use super::{app_hooks, client_auth};
+use crate::shim::shim;
 
 /// As long as libssl lets one be (`SSL_MAX_SID_CTX_LENGTH`).
 const LEN: usize = 32;
@@ -108,6 +114,17 @@ fn wants(ssl: Ssl<'_>, parts: &Parts<'_>) -> bool {
         && !inherits_one(ssl)
         // With keys of its own it is all as without us.
         && parts.context.is_attached()
+        && !counts_on_calls(ssl)
+}
+
+/// Whether the application may know a client by having been called, in each handshake.
+fn counts_on_calls(ssl: Ssl<'_>) -> bool {
+    shim().settings.clients == Clients::Isolated && app_hooks::of(ssl).has_code()
+}
+
+/// Whether the connection may not resume, whatever the session: it has one of ours, and got such code afterwards.
+pub(super) fn is_void(ssl: Ssl<'_>) -> bool {
+    ssl.connection().is_some_and(|connection| connection.id_context.get() == IdContext::Ours) && counts_on_calls(ssl)
 }
 
 fn asks(ssl: Ssl<'_>) -> bool {

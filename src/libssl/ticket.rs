@@ -33,7 +33,7 @@ use super::late_demand;
 use super::prediction::Prediction;
 use super::serialise_once;
 use super::servername::{self, Predicted};
-use super::{cert_callback, client_auth_policy, client_identity};
+use super::{cert_callback, client_auth_policy, client_identity, id_context};
 use crate::shim::shim;
 
 /// What the cipher is to do with the bytes that libssl will give it.
@@ -445,11 +445,11 @@ impl OpenJob {
 }
 
 /// Whether libssl would end the handshake over this session: it has no session id context, and the connection
-/// verifies its peer ("session id context uninitialized", ssl_get_prev_session). Without us the server never sees
-/// such a session, because its key died with the process.
+/// verifies its peer ("session id context uninitialized", ssl_get_prev_session); or would, had we not given it one.
 fn would_abort(ssl: Ssl<'_>, session: &Session<'_>) -> bool {
     let verifies = ssl.verify_mode() & SSL_VERIFY_PEER != 0;
-    verifies && session.octets(session::tag::SESSION_ID_CONTEXT).is_none_or(<[u8]>::is_empty)
+    let has_none = || session.octets(session::tag::SESSION_ID_CONTEXT).is_none_or(<[u8]>::is_empty);
+    verifies && (has_none() || id_context::is_void(ssl))
 }
 
 /// Says once if clients are promised tickets for longer than their keys will open them.
